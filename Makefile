@@ -1,0 +1,41 @@
+# Two commands do everything: `make all` and `make test`. Each step also works by itself.
+SHELL := /bin/bash
+VENV := .venv
+PYTHON ?= $(shell for p in python3.12 python3.11 python3; do command -v $$p && break; done)
+RUN ?= tiny
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+# img2dataset's image library must not look for updates
+export NO_ALBUMENTATIONS_UPDATE := 1
+
+.PHONY: all env test lint types pytest clean help
+
+all: env ## the whole paper at toy scale: environment, workflow, report
+	snakemake all --config run=$(RUN)
+	@echo "Open reports/$(RUN)/index.html"
+
+env: $(VENV)/.installed ## the virtual environment .venv, as constraints.txt pins it
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@
+
+test: env lint types pytest ## lint, types and tests
+
+lint: env ## ruff, snakefmt, snakemake --lint
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile workflow/rules
+	python workflow/lint.py
+
+types: env ## mypy
+	mypy
+
+pytest: env ## the tests
+	pytest
+
+clean: ## remove what `tiny` made, nothing else
+	rm -rf data/tiny results/tiny reports/tiny runs/tiny logs/tiny
+
+help: ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12

@@ -1,0 +1,57 @@
+"""The paper as a workflow: `snakemake --list-rules` is the menu, `snakemake all` makes everything.
+
+Which run: --config run=tiny (default), photos or paper, or any other file of config/.
+Where original data sets lie: --config data_root=FOLDER, or the environment variable M3AE_DATA_ROOT.
+"""
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import min_version
+
+from m3ae.config import load_run
+from m3ae.config.datasets import load_dataset
+from m3ae.config.environment import prepare_jobs
+from m3ae.errors import UserError
+
+min_version
+
+from m3ae.config import load_run
+from m3ae.config.paths import DATA_ROOT
+from m3ae.errors import UserError
+
+min_version("9.27")
+
+unknown = sorted(set(config) - {"run", "data_root"})
+if unknown:
+    raise WorkflowError(
+        f"--config: expected run, data_root; got {unknown}. Settings are in config/"
+    )
+try:
+    run = load_run(config.get("run", "tiny"))
+    made_here = [name for name in run.eval_datasets if load_dataset(name).made_here]
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+prepare_jobs(config.get("data_root"))
+
+
+wildcard_constraints:
+    run=run.name,
+    split="train|heldout",
+    model="|".join(run.models),
+    dataset="|".join(run.eval_datasets),
+
+
+include: "workflow/rules/data.smk"
+include: "workflow/rules/pretrain.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    """Everything of this run: every figure, every table, the report."""
+    default_target: True
+    input:
+        rules.figure2.output,
+        rules.figure3.output,
+        rules.figure6.output,
+        rules.curves.output,
+        rules.report.output,

@@ -1,0 +1,38 @@
+"""``m3ae figure`` and ``m3ae report``: what people look at, from records alone."""
+
+import click
+
+from m3ae.cli.common import logged, run_option
+
+
+@click.command()
+@click.argument("name", type=click.Choice(["figure2", "figure3", "figure6", "curves"]))
+@run_option
+@logged
+def figure(name: str, run_name: str) -> None:
+    """Write reports/RUN/NAME: CSV, Markdown, SVG and PNG (figure2: PNG and JSON)."""
+    from m3ae.config import load_run
+
+    run = load_run(run_name)
+    if name == "figure2":  # needs the models themselves
+        from m3ae.evaluate.reconstructions import draw_reconstructions
+
+        draw_reconstructions(run)
+    else:
+        from m3ae.report.figures import make_figure
+
+        make_figure(run, name)
+    click.echo(f"{name}: {run.paths.reports / name}.*")
+
+
+@click.command()
+@run_option
+@logged
+def report(run_name: str) -> None:
+    """Render reports/RUN/index.html, report.ipynb and summary.json."""
+    from m3ae.config import load_run
+    from m3ae.report.render import render_report
+
+    run = load_run(run_name)
+    render_report(run)
+    click.echo(f"report: {run.paths.reports / 'index.html'}")

@@ -1,0 +1,67 @@
+"""The whole of ``config/<run>.yaml``, and what must hold between its parts."""
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from m3ae.config.base import Count, Positive, Settings
+from m3ae.config.data import Data
+from m3ae.config.evaluation import Check, Features, Ood, Probe, Statistics
+from m3ae.config.training import Architecture, Heldout, Model, Pretrain
+
+
+class RunSettings(Settings):
+    """The science of one run. What belongs to a machine is in ``profiles/``."""
+
+    title: str
+    """One line for reports and menus."""
+    banner: str
+    """Printed in large letters on every report; empty for a run at the paper's scale."""
+    seed: Count
+    """Everything random is drawn from it."""
+    batch_size: Positive
+    """Global batch of pre-training (samples); the share of each device is derived."""
+    samples_per_epoch: Positive
+    """Samples that count as one epoch: the length of training is stated in samples seen."""
+    data: Data
+    architecture: Architecture
+    pretrain: Pretrain
+    models: dict[str, Model]
+    """The grid: every row of the paper's tables, and ours."""
+    rows: Annotated[list[str], Field(min_length=1)]
+    """The models that this run makes; the other cells stay "-"."""
+    heldout: Heldout
+    features: Features
+    probe: Probe
+    ood: Ood
+    statistics: Statistics
+    check: Check
+
+    @model_validator(mode="after")
+    def parts_fit(self) -> Self:
+        """Check what no single field can know."""
+        for row in self.rows:
+            known(row, self.models, "rows", "models")
+        for name, model in self.models.items():
+            known(model.size, self.architecture.sizes, f"models.{name}.size", "architecture.sizes")
+        tasks = [task.name for task in self.probe.tasks]
+        for pair in self.ood.pairs:
+            known(pair.task, tasks, f"ood.pairs.{pair.name}.task", "probe.tasks")
+        for name, size in {**self.architecture.sizes, "decoder": self.architecture.decoder}.items():
+            if size.width % size.heads or size.width % 4:
+                raise ValueError(
+                    f"architecture: {name} has width {size.width} and {size.heads} heads; "
+                    "expected a width that both the heads and 4 divide"
+                )
+        if self.data.image.size_px % self.architecture.patch_px:
+            raise ValueError(
+                f"architecture.patch_px: expected a divisor of data.image.size_px = "
+                f"{self.data.image.size_px}, got {self.architecture.patch_px}"
+            )
+        return self
+
+
+def known(name: str, choices: "dict | list", key: str, where: str) -> None:
+    """Raise unless ``name``, given at ``key``, is one of ``where``'s."""
+    if name not in choices:
+        raise ValueError(f"{key}: expected one of {where} ({', '.join(choices)}), got {name!r}")

@@ -1,0 +1,92 @@
+"""Settings of the architecture, of pre-training, and the grid of models."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from m3ae.config.base import Count, Positive, Range, Settings, Share
+
+
+class Size(Settings):
+    """One row of the size table."""
+
+    width: Positive
+    """Embedding dimension."""
+    depth: Positive
+    """Transformer blocks."""
+    heads: Positive
+    """Attention heads."""
+
+
+class Architecture(Settings):
+    """What all models of a run share."""
+
+    patch_px: Positive
+    """Side of a patch (pixels)."""
+    mlp_ratio: Positive
+    """Hidden width of a block's MLP over its width."""
+    gelu: Literal["tanh", "exact"]
+    """Form of GELU; the authors' code uses the tanh approximation."""
+    type_embedding: bool
+    """Add a learned embedding of the modality to patches and words (never for MAE rows)."""
+    sizes: dict[str, Size]
+    """Encoders by name."""
+    decoder: Size
+    """The decoder is the same for every encoder."""
+
+
+class Pretrain(Settings):
+    """The masked-autoencoding recipe."""
+
+    image_mask_ratio: Share
+    """Share of the patches that is hidden; int(n * (1 - ratio)) stay visible."""
+    text_mask_ratio: Share
+    """Share of the word slots that is hidden."""
+    mask_scope: Literal["sample", "batch"]
+    """Draw a mask for each sample, or one for the whole batch as the authors' code does."""
+    norm_pix_loss: bool
+    """Normalise each target patch by its own mean and variance (Facebook's MAE does, M3AE does not)."""
+    image_loss_weight: Annotated[float, Field(ge=0)]
+    """Weight of the mean squared error of hidden patches."""
+    text_loss_weight: Annotated[float, Field(ge=0)]
+    """Weight of the cross-entropy of hidden words."""
+    base_lr: Annotated[float, Field(gt=0)]
+    """Peak learning rate for a batch of 256; scales with `batch_size`."""
+    betas: Range
+    """AdamW's decay rates."""
+    eps: Annotated[float, Field(gt=0)]
+    """AdamW's epsilon."""
+    weight_decay: Annotated[float, Field(ge=0)]
+    """AdamW's decoupled weight decay."""
+    warmup_epochs: Annotated[float, Field(ge=0)]
+    """Linear warm-up from 0, then cosine to 0, per step (epochs)."""
+    precision: Literal["fp32", "bf16"]
+    """Arithmetic of the forward pass; weights and optimiser stay in fp32."""
+    checkpoint_minutes: Annotated[float, Field(gt=0)]
+    """Time between checkpoints of the training state (minutes)."""
+    log_steps: Positive
+    """Steps between two lines of the step log."""
+
+
+class Model(Settings):
+    """A row of the paper's tables."""
+
+    method: Literal["m3ae", "mae"]
+    """`mae` is M3AE without text and type embeddings."""
+    size: str
+    """A key of `architecture.sizes`."""
+    epochs: Annotated[float, Field(ge=0)]
+    """Length of pre-training; 0 gives the untrained encoder (epochs of `samples_per_epoch`)."""
+    text_mask_ratio: Share | None = None
+    """Overrides `pretrain.text_mask_ratio` for this row."""
+    paired_share: Share = 1.0
+    """Share of the images that keep their caption; the others stay as images alone."""
+
+
+class Heldout(Settings):
+    """Errors on hidden patches and words of held-out pairs."""
+
+    num_samples: Positive
+    """Pairs that are used, from the start of the held-out set."""
+    num_pictures: Count
+    """Pairs shown in Figure 2."""

@@ -1,0 +1,1 @@
+"""Data: lists, downloads, clean shards, tokens, the deterministic stream, evaluation sets."""

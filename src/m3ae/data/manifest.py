@@ -1,0 +1,89 @@
+"""``manifest.json``: what a folder of clean shards holds, and what it was made from."""
+
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from m3ae.errors import UserError
+from m3ae.files import write_text
+
+MANIFEST = "manifest.json"
+INDEX = "index.parquet"
+REJECTED = "rejected.parquet"
+
+
+class Entry(BaseModel):
+    """A part of the manifest."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Shard(Entry):
+    """One tar."""
+
+    name: str
+    count: int
+    """Samples in it."""
+    bytes: int
+    sha256: str
+
+
+class Yield(Entry):
+    """How much of the list came through."""
+
+    rows: int
+    """Lines of the list; a URL with several captions has several."""
+    urls: int
+    """Distinct URLs."""
+    downloaded: int
+    kept: int
+    share: float
+    """``kept / urls``."""
+
+
+class Manifest(Entry):
+    """Written last: where it lies, the shards are whole."""
+
+    run: str
+    split: str
+    count: int
+    shards: list[Shard]
+    yield_: Yield = Field(validation_alias=AliasChoices("yield_", "yield"), serialization_alias="yield")
+    rejected: dict[str, int]
+    """URLs that gave no sample, by reason. With ``count`` they add up to ``yield.urls``."""
+    index_sha256: str
+    inputs: dict[str, str]
+    """SHA-256 of the list, and of the received images in the order of their keys."""
+    settings: dict[str, Any]
+    """The stage's identity, as in the workflow."""
+
+    @model_validator(mode="after")
+    def adds_up(self) -> Self:
+        """Check that no sample is counted twice or lost."""
+        in_shards = sum(shard.count for shard in self.shards)
+        if in_shards != self.count:
+            raise ValueError(f"count is {self.count}, but its shards hold {in_shards}")
+        accounted = self.count + sum(self.rejected.values())
+        if accounted != self.yield_.urls:
+            raise ValueError(f"{self.yield_.urls} URLs, but {accounted} kept and rejected")
+        return self
+
+
+def write_manifest(path: Path, manifest: Manifest) -> None:
+    """Write the manifest atomically, the same bytes for the same content."""
+    write_text(path, manifest.model_dump_json(by_alias=True, indent=1) + "\n")
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read a manifest. Raises UserError, one line, if it is missing or broken."""
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such manifest; the workflow makes it: snakemake {path}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "file"
+        raise UserError(
+            f"{path}: not a manifest ({where}: {first['msg']}); rebuild it: snakemake --force {path}"
+        ) from None

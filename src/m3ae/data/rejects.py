@@ -1,0 +1,83 @@
+"""Rejected samples: one reason each, counted and listed in ``rejected.parquet``."""
+
+import re
+from collections import Counter
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+SCHEMA = pa.schema([("url", pa.string()), ("reason", pa.string()), ("detail", pa.string())])
+BUFFER_ROWS = 10_000
+
+# What img2dataset's error messages say -> the reason's name. The first match counts.
+DOWNLOAD_REASONS = (
+    ("timed out", "timeout"),
+    ("certificate", "tls"),
+    ("ssl", "tls"),
+    ("name or service not known", "dns"),
+    ("name resolution", "dns"),
+    ("no address associated", "dns"),
+    ("connection refused", "connection_refused"),
+    ("connection reset", "connection_reset"),
+    ("closed connection", "connection_reset"),
+    ("disallowed", "opted_out"),
+)
+
+
+class RejectionError(Exception):
+    """A sample does not satisfy the settings; ``reason`` is the name under which it is counted."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason, self.detail = reason, detail
+
+
+class Rejected(NamedTuple):
+    """A URL of the list that gave no sample."""
+
+    url: str
+    reason: str
+    detail: str
+
+
+def download_reason(message: str) -> str:
+    """The reason behind an error message of img2dataset: `download_http_404`, `download_timeout`.
+
+    A closed vocabulary, because messages quote hosts; the full message is kept as the detail.
+    """
+    if http := re.search(r"HTTP Error (\d{3})", message):
+        return f"download_http_{http[1]}"
+    lowered = message.lower()
+    return "download_" + next((name for part, name in DOWNLOAD_REASONS if part in lowered), "other")
+
+
+class RejectLog:
+    """Writes ``rejected.parquet`` as rejections come, and counts them by reason."""
+
+    def __init__(self, path: Path) -> None:
+        self.counts: Counter[str] = Counter()
+        self._rows: list[Rejected] = []
+        self._writer = pq.ParquetWriter(path, SCHEMA)
+
+    def add(self, rejected: Rejected) -> None:
+        """Note one rejection."""
+        self.counts[rejected.reason] += 1
+        self._rows.append(rejected)
+        if len(self._rows) == BUFFER_ROWS:
+            self._flush()
+
+    def _flush(self) -> None:
+        rows = [row._asdict() for row in self._rows]
+        self._writer.write_table(pa.Table.from_pylist(rows, SCHEMA))
+        self._rows = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if error is None and self._rows:
+            self._flush()
+        self._writer.close()

@@ -1,0 +1,120 @@
+"""Where pairs come from: the stage `source` makes ``train.tsv`` and ``heldout.tsv`` of a run."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+from m3ae.config import Run
+from m3ae.config.data import Flickr8kSource, ToySource
+from m3ae.config.paths import data_root
+from m3ae.data.lists import Row, write_list
+from m3ae.errors import UserError
+
+HOST = "http://127.0.0.1:8765"
+"""Stands in lists for images of this machine. Nobody listens there: see `m3ae.data.server`."""
+
+FLICKR8K = (
+    "get Flickr8k from https://github.com/jbrownlee/Datasets/releases, lay it out as data/README.md says, "
+    "and set M3AE_DATA_ROOT to the folder above it"
+)
+
+
+def make_source(run: Run) -> None:
+    """Make the lists of a run, and for `tiny` the images behind them."""
+    source = run.settings.data.source
+    if isinstance(source, ToySource):
+        make_toy_source(run, source)
+    elif isinstance(source, Flickr8kSource):
+        make_flickr8k_lists(run, source)
+    else:
+        from m3ae.data.weblist import fetch_list, split_list
+
+        whole = run.paths.source / "list.tsv"
+        if not whole.is_file():
+            fetch_list(source.url, whole)
+        split_list(whole, run.paths.list("train"), run.paths.list("heldout"), source.num_heldout)
+
+
+def served_folder(run: Run) -> Path | None:
+    """The folder behind `HOST` in the lists of a run; None where they name the web."""
+    source = run.settings.data.source
+    if isinstance(source, ToySource):
+        return run.paths.source
+    return data_root() / "flickr8k" if isinstance(source, Flickr8kSource) else None
+
+
+def make_toy_source(run: Run, source: ToySource) -> None:
+    """Make the scenes beside the old folder, and put them in its place when all are there."""
+    from m3ae.data.toy.write import make_toy
+
+    folder = run.paths.source
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".source."))
+    except OSError as error:
+        raise UserError(
+            f"{folder}: cannot be written ({error.strerror}); choose a writable project folder"
+        ) from None
+    try:
+        fresh, old = partial / "fresh", partial / "old"
+        make_toy(fresh, source, run.settings.seed, HOST)
+        if folder.exists():
+            folder.rename(old)
+        fresh.rename(folder)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error.strerror}); nothing was replaced") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def make_flickr8k_lists(run: Run, source: Flickr8kSource) -> None:
+    """Lists of Flickr8k's official splits, a line per caption, with URLs of this machine."""
+    root = data_root() / "flickr8k"
+    captions = read_captions(root / "captions.tsv")
+    for split, official in (("heldout", source.heldout_split), ("train", "train")):
+        names = text_of(root / f"split_{official}.txt").split()
+        write_list(run.paths.list(split), flickr8k_rows(root, official, names, captions))
+
+
+def flickr8k_rows(root: Path, split: str, names: list[str], captions: dict[str, list[str]]) -> Iterator[Row]:
+    """The captions of the photographs ``names``. Raises UserError for one without caption or file."""
+    for name in names:
+        if name not in captions:
+            raise UserError(
+                f"{root}/captions.tsv: expected captions of {name} (in split_{split}.txt), got none"
+            )
+        existing(root / "images" / name)
+        for caption in captions[name]:
+            yield Row(f"{HOST}/images/{quote(name)}", caption)
+
+
+def read_captions(path: Path) -> dict[str, list[str]]:
+    """Captions by file name, from lines ``file<TAB>caption``."""
+    captions: dict[str, list[str]] = {}
+    for number, line in enumerate(text_of(path).splitlines(), 1):
+        name, tab, caption = line.partition("\t")
+        if not (name and tab and caption.strip()) or "\t" in caption:
+            raise UserError(
+                f"{path}: line {number}: expected `file<TAB>caption`, got {line[:60]!r}; {FLICKR8K}"
+            )
+        captions.setdefault(name, []).append(caption)
+    return captions
+
+
+def text_of(path: Path) -> str:
+    """The text of a file of Flickr8k."""
+    try:
+        return existing(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path}: expected UTF-8 text, got {error.reason} at byte {error.start}; {FLICKR8K}"
+        ) from None
+
+
+def existing(path: Path) -> Path:
+    """``path``, if it is a file."""
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; {FLICKR8K}")
+    return path

@@ -1,0 +1,1 @@
+"""`tiny`: scenes of real handwritten digits, with captions, made from a seed."""

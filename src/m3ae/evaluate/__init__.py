@@ -1,0 +1,1 @@
+"""Frozen encoders: features, probes, out-of-distribution scores, held-out errors, intervals."""

@@ -1,0 +1,100 @@
+"""Figure 2: what was there, what the model saw, what it made of the rest."""
+
+import json
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from m3ae.config.run import Run
+from m3ae.data.tokens import load_tokenizer
+from m3ae.evaluate.heldout_pairs import HeldoutBatch, HeldoutPairs
+from m3ae.files import atomic_write, write_text
+from m3ae.model.m3ae import M3AE, Output
+from m3ae.model.patches import to_image, to_patches
+from m3ae.model.weights import load_encoder
+
+GREY = 0.5  # of a hidden patch
+
+
+class Triple(NamedTuple):
+    """Pictures with values in [0, 1]: (batch, 3, side, side)."""
+
+    original: Float[Tensor, "batch 3 side side"]
+    masked: Float[Tensor, "batch 3 side side"]
+    rebuilt: Float[Tensor, "batch 3 side side"]
+
+
+def draw_reconstructions(run: Run) -> None:
+    """Rebuild the first held-out pairs with the first M3AE of the run: figure2.png and figure2.json."""
+    name = run.models_of("m3ae")[0]
+    model = load_encoder(run.paths.encoder(name))
+    pairs = HeldoutPairs(run)
+    samples = np.arange(min(run.settings.heldout.num_pictures, len(pairs)))
+    batch = pairs.batch(samples, samples)
+    with torch.inference_mode():
+        output = model(**batch._asdict())
+    pictures = [
+        {"model": name, "caption": words, "image_error": error}
+        for words, error in zip(describe(run, batch, output), errors(model, batch, output), strict=True)
+    ]
+    draw(run, triple(run, model, batch, output))
+    write_text(run.paths.reports / "figure2.json", json.dumps(pictures, indent=1) + "\n")
+
+
+def triple(run: Run, model: M3AE, batch: HeldoutBatch, output: Output) -> Triple:
+    """Original, visible patches on grey, and visible patches with the prediction in place of the rest."""
+    a, image = model.architecture, run.settings.data.image
+    mean, std = torch.tensor(image.mean), torch.tensor(image.std)
+
+    def picture(patches: Tensor) -> Tensor:
+        pixels = to_image(patches, a.patch_px) * std.view(3, 1, 1) + mean.view(3, 1, 1)
+        return pixels.clamp(0, 1)
+
+    assert output.image_prediction is not None
+    assert output.image_hidden is not None
+    truth, hidden = to_patches(batch.image, a.patch_px), output.image_hidden[:, :, None]
+    grey = ((GREY - mean) / std).repeat(a.patch_px**2)
+    rebuilt = torch.where(hidden, output.image_prediction, truth)
+    return Triple(picture(truth), picture(torch.where(hidden, grey, truth)), picture(rebuilt))
+
+
+def errors(model: M3AE, batch: HeldoutBatch, output: Output) -> list[float]:
+    """Mean squared error of each picture over its hidden patches."""
+    assert output.image_prediction is not None
+    assert output.image_hidden is not None
+    squared = (
+        (output.image_prediction - to_patches(batch.image, model.architecture.patch_px)).square().mean(-1)
+    )
+    return ((squared * output.image_hidden).sum(1) / output.image_hidden.sum(1)).tolist()
+
+
+def describe(run: Run, batch: HeldoutBatch, output: Output) -> list[list[tuple[str, bool, str]]]:
+    """Each caption as (word piece, was it hidden, what the model predicts there)."""
+    tokenizer = load_tokenizer(run.paths.tokenizer)
+    assert output.text_logits is not None
+    assert output.text_hidden is not None
+
+    def pieces(ids: Tensor) -> list[str]:
+        return [tokenizer.id_to_token(word) or "[UNK]" for word in ids.tolist()]
+
+    rows = zip(batch.text, ~batch.padding, output.text_hidden, output.text_logits.argmax(-1), strict=True)
+    return [
+        list(zip(pieces(text[there]), hidden[there].tolist(), pieces(predicted[there]), strict=True))
+        for text, there, hidden, predicted in rows
+    ]
+
+
+def draw(run: Run, pictures: Triple) -> None:
+    """One column for each pair; rows: original, masked, rebuilt."""
+    from PIL import Image
+
+    rows = [torch.cat(list(row), dim=2) for row in pictures]
+    sheet = (torch.cat(rows, dim=1) * 255).round().byte().permute(1, 2, 0).numpy()
+    scale = max(1, 128 // pictures.original.shape[-1])
+    image = Image.fromarray(sheet)
+    image = image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
+    with atomic_write(run.paths.reports / "figure2.png") as file:
+        image.save(file, format="PNG")

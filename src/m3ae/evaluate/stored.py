@@ -1,0 +1,70 @@
+"""Stored features, read back only if they fit the encoder and the settings of the run. No torch."""
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from m3ae.config import Run
+from m3ae.errors import UserError
+from m3ae.evaluate.archive import Archive
+from m3ae.files import sha256_of
+from m3ae.records import read_record
+
+
+class Features(Archive):
+    """Features and labels of a model's evaluation splits."""
+
+    def __init__(self, run: Run, model: str) -> None:
+        """Open the archive of ``model``. Raises UserError if it is not of these weights and settings."""
+        path = run.paths.features(model)
+        super().__init__(path, f"features --run {run.name} --model {model}")
+        self.check("settings", run.stage("features", model), "made with other settings than the run's")
+        weights = self.facts["inputs"]["weights"]
+        trained = recorded_weights(run, model)
+        if weights != trained:
+            raise UserError(
+                f"{path}: made from weights {weights[:12]}, but {run.paths.record(model, 'pretrain')} "
+                f"speaks of {trained[:12]}; make it again with: m3ae {self.command}"
+            )
+
+    def features(self, dataset: str, split: str) -> Float[np.ndarray, "count width"]:
+        """Features of a split, row i = image i."""
+        return self.array(f"{dataset}/{split}/features")
+
+    def labels(self, dataset: str, split: str, label: str, num_classes: int) -> Int[np.ndarray, " count"]:
+        """Classes of a split, each in [0, num_classes). Raises UserError with the first that is not."""
+        labels = self.array(f"{dataset}/{split}/labels/{label}")
+        wrong = np.flatnonzero((labels < 0) | (labels >= num_classes))
+        if len(wrong):
+            raise UserError(
+                f"{dataset}/{split}: {label} of image {wrong[0]}: expected a class "
+                f"from 0 to {num_classes - 1}, got {labels[wrong[0]]}; "
+                "mend the set or its entry in config/datasets.yaml"
+            )
+        return labels
+
+
+def recorded_weights(run: Run, model: str) -> str:
+    """SHA-256 of the weights that the model's pre-training ended with, from its record."""
+    path = run.paths.record(model, "pretrain")
+    weights = read_record(path).details.get("weights_sha256")
+    if not isinstance(weights, str):
+        raise UserError(
+            f"{path}: expected details.weights_sha256, found none; run again: snakemake -f {path}"
+        )
+    return weights
+
+
+def checked_weights(run: Run, model: str) -> str:
+    """SHA-256 of the encoder's file. Raises UserError unless its record speaks of the same bytes."""
+    run.model(model)
+    path = run.paths.encoder(model)
+    if not path.is_file():
+        raise UserError(f"{path}: no such weights; make them with: snakemake {path}")
+    found, recorded = sha256_of(path), recorded_weights(run, model)
+    if found != recorded:
+        record = run.paths.record(model, "pretrain")
+        raise UserError(
+            f"{path}: expected the weights {recorded[:12]} that {record} speaks of, "
+            f"got {found[:12]}; train again: m3ae pretrain --run {run.name} --model {model}"
+        )
+    return found

@@ -1,0 +1,1 @@
+"""The model: patches, positions, masking, blocks, M3AE. Needs torch alone."""

@@ -1,0 +1,48 @@
+"""The facts that fix a model: its widths, its tokens, its masking and its losses."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Everything that an M3AE needs to be built. ``vocab_size=0`` makes it an MAE: image only."""
+
+    width: int
+    depth: int
+    heads: int
+    decoder_width: int = 512
+    decoder_depth: int = 8
+    decoder_heads: int = 16
+    mlp_ratio: int = 4
+    image_px: int = 256
+    patch_px: int = 16
+    vocab_size: int = 30522
+    max_tokens: int = 64
+    type_embedding: bool = True
+    gelu: Literal["tanh", "exact"] = "tanh"
+    image_mask_ratio: float = 0.75
+    text_mask_ratio: float = 0.75
+    mask_scope: Literal["sample", "batch"] = "sample"
+    norm_pix_loss: bool = False
+    image_loss_weight: float = 1.0
+    text_loss_weight: float = 0.5
+
+    @property
+    def num_patches(self) -> int:
+        """Patches of an image (tokens)."""
+        return (self.image_px // self.patch_px) ** 2
+
+    @property
+    def patch_values(self) -> int:
+        """Values of a patch: rows x columns x 3 channels."""
+        return self.patch_px**2 * 3
+
+    @property
+    def has_text(self) -> bool:
+        """Whether the model reads words at all."""
+        return self.vocab_size > 0
+
+    def plain(self) -> dict[str, Any]:
+        """As a dict of JSON types."""
+        return asdict(self)

@@ -1,0 +1,97 @@
+"""The transformer: pre-norm blocks of attention and MLP, as in ViT."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+EPS = 1e-6  # of every LayerNorm, in flax and in Facebook's MAE
+SHORT = 128  # tokens; up to here two matrix products beat torch's fused attention on a processor
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention that does not look at padding."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
+
+    def forward(
+        self, x: Float[Tensor, "batch tokens dim"], is_key: Bool[Tensor, "batch 1 1 tokens"] | None
+    ) -> Float[Tensor, "batch tokens dim"]:
+        """Attend to the tokens where ``is_key`` is True (all, if None)."""
+        query, key, value = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        return self.proj(attend(query, key, value, is_key).transpose(1, 2).flatten(2))
+
+
+def attend(
+    query: Float[Tensor, "batch heads tokens dim"],
+    key: Float[Tensor, "batch heads tokens dim"],
+    value: Float[Tensor, "batch heads tokens dim"],
+    is_key: Bool[Tensor, "batch 1 1 tokens"] | None,
+) -> Float[Tensor, "batch heads tokens dim"]:
+    """Softmax attention over the tokens where ``is_key`` is True.
+
+    torch's fused kernel, save where it is slow: on a processor its backward pass loses to two matrix
+    products on short sequences, and bf16 to fp32 on long ones (benchmarks/attention.py).
+    """
+    if query.device.type != "cpu":
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=is_key)
+    if query.shape[-2] > SHORT:
+        return F.scaled_dot_product_attention(query.float(), key.float(), value.float(), attn_mask=is_key)
+    weights = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
+    if is_key is not None:
+        weights = weights.masked_fill(~is_key, float("-inf"))
+    return weights.softmax(dim=-1).to(value.dtype) @ value
+
+
+class Block(nn.Module):
+    """Attention, then MLP, each on the normalised input and added to it."""
+
+    def __init__(self, width: int, heads: int, mlp_ratio: int, gelu: str) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width, eps=EPS)
+        self.attn = Attention(width, heads)
+        self.norm2 = nn.LayerNorm(width, eps=EPS)
+        self.fc1 = nn.Linear(width, mlp_ratio * width)
+        self.act = nn.GELU(approximate="tanh" if gelu == "tanh" else "none")
+        self.fc2 = nn.Linear(mlp_ratio * width, width)
+
+    def forward(self, x: Tensor, is_key: Tensor | None) -> Tensor:
+        """One block; shapes as in ``Attention``."""
+        x = x + self.attn(self.norm1(x), is_key)
+        return x + self.fc2(self.act(self.fc1(self.norm2(x))))
+
+
+class Transformer(nn.Module):
+    """A stack of blocks and a last LayerNorm."""
+
+    def __init__(self, width: int, depth: int, heads: int, mlp_ratio: int, gelu: str) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(Block(width, heads, mlp_ratio, gelu) for _ in range(depth))
+        self.norm = nn.LayerNorm(width, eps=EPS)
+
+    def forward(
+        self, x: Float[Tensor, "batch tokens dim"], padding: Bool[Tensor, "batch tokens"] | None = None
+    ) -> Float[Tensor, "batch tokens dim"]:
+        """Encode the tokens; padding (True) is never a key. What comes out at padding is meaningless."""
+        is_key = None if padding is None else ~padding[:, None, None, :]
+        for block in self.blocks:
+            x = block(x, is_key)
+        return self.norm(x)
+
+
+def init_linear(module: nn.Module) -> None:
+    """Xavier-uniform weights and zero biases, as the authors' code sets every linear layer."""
+    if isinstance(module, nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        nn.init.zeros_(module.bias)
+
+
+def init_normal(*parameters: nn.Parameter) -> None:
+    """N(0, 0.02) for CLS, type embeddings and mask tokens."""
+    for parameter in parameters:
+        with torch.no_grad():
+            parameter.normal_(std=0.02)

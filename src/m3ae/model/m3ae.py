@@ -1,0 +1,260 @@
+"""M3AE: one transformer reads patches and words as one sequence; a small decoder rebuilds what was hidden.
+
+Geng et al. 2022, Sec. 3, after the authors' model.py. MAE is the same class without text.
+"""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from m3ae.model.architecture import Architecture
+from m3ae.model.blocks import Transformer, init_linear, init_normal
+from m3ae.model.losses import normalise_patches, patch_error, word_loss
+from m3ae.model.masking import Shuffle, shuffle, take, unshuffle
+from m3ae.model.patches import to_patches
+from m3ae.model.positions import patch_positions, word_positions
+
+Image = Float[Tensor, "batch 3 height width"]
+Text = Int[Tensor, "batch words"]
+Padding = Bool[Tensor, "batch words"]
+
+
+class Output(NamedTuple):
+    """What one pass gives. Predictions are None unless asked for; so is everything of an absent modality."""
+
+    loss: Float[Tensor, ""]
+    image_loss: Float[Tensor, ""] | None
+    text_loss: Float[Tensor, ""] | None
+    image_prediction: Float[Tensor, "batch patches values"] | None
+    text_logits: Float[Tensor, "batch words vocab"] | None
+    image_hidden: Bool[Tensor, "batch patches"] | None
+    text_hidden: Bool[Tensor, "batch words"] | None
+
+
+class Encoded(NamedTuple):
+    """The encoder's output for visible tokens, and how they were chosen."""
+
+    cls: Float[Tensor, "batch 1 dim"]
+    image: Float[Tensor, "batch visible_patches dim"] | None
+    text: Float[Tensor, "batch visible_words dim"] | None
+    image_shuffle: Shuffle | None
+    text_shuffle: Shuffle | None
+
+
+class Decoded(NamedTuple):
+    """The decoder's output for every patch and word."""
+
+    image: Float[Tensor, "batch patches dim"] | None
+    text: Float[Tensor, "batch words dim"] | None
+
+
+class M3AE(nn.Module):
+    """The multimodal masked autoencoder."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.architecture = a = architecture
+        self.patch_embedding = nn.Linear(a.patch_values, a.width)
+        self.cls_token = nn.Parameter(torch.empty(a.width))
+        self.encoder = Transformer(a.width, a.depth, a.heads, a.mlp_ratio, a.gelu)
+        self.decoder_embedding = nn.Linear(a.width, a.decoder_width)
+        self.decoder = Transformer(a.decoder_width, a.decoder_depth, a.decoder_heads, a.mlp_ratio, a.gelu)
+        self.image_mask_token = nn.Parameter(torch.empty(a.decoder_width))
+        self.image_head = nn.Linear(a.decoder_width, a.patch_values)
+        if a.has_text:
+            self.word_embedding = nn.Embedding(a.vocab_size, a.width)
+            self.text_mask_token = nn.Parameter(torch.empty(a.decoder_width))
+            self.text_head = nn.Linear(a.decoder_width, a.vocab_size)
+        if a.type_embedding:
+            self.image_type = nn.Parameter(torch.empty(a.width))
+            self.decoder_image_type = nn.Parameter(torch.empty(a.decoder_width))
+            if a.has_text:
+                self.text_type = nn.Parameter(torch.empty(a.width))
+                self.decoder_text_type = nn.Parameter(torch.empty(a.decoder_width))
+        self.add_positions()
+        self.init_weights()
+
+    def add_positions(self) -> None:
+        """Fixed positions: not parameters, not in checkpoints."""
+        a = self.architecture
+        for prefix, width in (("", a.width), ("decoder_", a.decoder_width)):
+            image, text = patch_positions(width, a.num_patches), word_positions(width, a.max_tokens)
+            self.register_buffer(f"{prefix}image_positions", image, persistent=False)
+            self.register_buffer(f"{prefix}text_positions", text, persistent=False)
+
+    def init_weights(self) -> None:
+        """The authors' initialisation; positions, LayerNorms and their like are constant."""
+        self.apply(init_linear)
+        init_normal(*(p for name, p in self.named_parameters(recurse=False)))
+        if self.architecture.has_text:
+            nn.init.normal_(self.word_embedding.weight, std=1.0)
+
+    # ---- encoder -------------------------------------------------------------------------------------------
+
+    def embed_image(self, image: Image) -> Float[Tensor, "batch patches dim"]:
+        """Patches, their positions and their type."""
+        a = self.architecture
+        if image.shape[1:] != (3, a.image_px, a.image_px):
+            raise ValueError(
+                f"expected images of shape (B, 3, {a.image_px}, {a.image_px}), got {tuple(image.shape)}"
+            )
+        x = self.patch_embedding(to_patches(image, a.patch_px)) + self.image_positions
+        return x + self.image_type if a.type_embedding else x
+
+    def embed_text(self, text: Text) -> Float[Tensor, "batch words dim"]:
+        """Words, their positions and their type."""
+        a = self.architecture
+        if not a.has_text:
+            raise ValueError("expected no text: this model is an MAE, it reads images alone")
+        if text.shape[1] > a.max_tokens:
+            raise ValueError(f"expected at most {a.max_tokens} word slots, got {text.shape[1]}")
+        x = self.word_embedding(text) + self.get_buffer("text_positions")[: text.shape[1]]
+        return x + self.text_type if a.type_embedding else x
+
+    def encode(
+        self, image: Image | None = None, text: Text | None = None, padding: Padding | None = None
+    ) -> Float[Tensor, "batch tokens dim"]:
+        """The representation: everything visible, after the last LayerNorm; CLS, then patches, then words."""
+        parts = [self.embed_image(image)] if image is not None else []
+        parts += [self.embed_text(text)] if text is not None else []
+        if not parts:
+            raise ValueError("expected an image, a text or both; got neither")
+        x = self.with_cls(parts)
+        return self.encoder(x, self.key_padding(x, padding))
+
+    def with_cls(self, parts: list[Tensor]) -> Float[Tensor, "batch tokens dim"]:
+        """CLS (no position, no type) in front of the tokens of one or two modalities."""
+        cls = self.cls_token.to(parts[0].dtype).expand(len(parts[0]), 1, -1)
+        return torch.cat([cls, *parts], dim=1)
+
+    @staticmethod
+    def key_padding(x: Tensor, padding: Tensor | None) -> Bool[Tensor, "batch tokens"] | None:
+        """Padding of the words, which end the sequence ``x``; nothing else is padding."""
+        if padding is None:
+            return None
+        return nn.functional.pad(padding, (x.shape[1] - padding.shape[1], 0), value=False)
+
+    def encode_visible(
+        self,
+        image: Image | None,
+        text: Text | None,
+        padding: Padding | None,
+        orders: tuple[Tensor | None, Tensor | None],
+        ratios: tuple[float, float],
+    ) -> Encoded:
+        """Hide most of both modalities and encode the rest. Slots are drawn without regard to padding."""
+        one = self.architecture.mask_scope == "batch"
+        parts: list[Tensor] = []
+        image_shuffle = text_shuffle = None
+        visible_padding = None
+        if image is not None:
+            x = self.embed_image(image)
+            image_shuffle = shuffle(orders[0], x, ratios[0], one)
+            parts.append(take(x, image_shuffle.visible_positions))
+        if text is not None:
+            x = self.embed_text(text)
+            text_shuffle = shuffle(orders[1], x, ratios[1], one)
+            parts.append(take(x, text_shuffle.visible_positions))
+            if padding is not None:
+                visible_padding = padding.take_along_dim(text_shuffle.visible_positions, dim=1)
+        x = self.with_cls(parts)
+        x = self.encoder(x, self.key_padding(x, visible_padding))
+        cls, *tokens = x.split([1, *(part.shape[1] for part in parts)], dim=1)
+        image_tokens = tokens.pop(0) if image is not None else None
+        return Encoded(cls, image_tokens, tokens[0] if tokens else None, image_shuffle, text_shuffle)
+
+    # ---- decoder -------------------------------------------------------------------------------------------
+
+    def decode(self, encoded: Encoded, padding: Padding | None) -> Decoded:
+        """Put mask tokens where something was hidden, and decode the whole sequence."""
+        parts = [self.decoder_embedding(encoded.cls)]
+        if encoded.image is not None:
+            parts.append(self.decoder_input("image", encoded.image, encoded.image_shuffle))
+        if encoded.text is not None:
+            parts.append(self.decoder_input("text", encoded.text, encoded.text_shuffle))
+        x = torch.cat(parts, dim=1)
+        x = self.decoder(x, self.key_padding(x, padding if encoded.text is not None else None))
+        _, *tokens = x.split([part.shape[1] for part in parts], dim=1)
+        image = tokens.pop(0) if encoded.image is not None else None
+        return Decoded(image, tokens[0] if tokens else None)
+
+    def decoder_input(
+        self, modality: str, visible: Tensor, shuffled: Shuffle | None
+    ) -> Float[Tensor, "batch tokens dim"]:
+        """Visible tokens and mask tokens of a modality in their places, with positions and type."""
+        assert shuffled is not None
+        mask_token = self.get_parameter(f"{modality}_mask_token")
+        x = unshuffle(self.decoder_embedding(visible), mask_token, shuffled)
+        x = x + self.get_buffer(f"decoder_{modality}_positions")[: x.shape[1]]
+        return x + self.get_parameter(f"decoder_{modality}_type") if self.architecture.type_embedding else x
+
+    # ---- losses --------------------------------------------------------------------------------------------
+
+    def image_errors(self, image: Image, decoded: Decoded, shuffled: Shuffle) -> Float[Tensor, " batch"]:
+        """Error of each sample over its hidden patches; the head sees no other."""
+        assert decoded.image is not None
+        target = to_patches(image, self.architecture.patch_px)
+        if self.architecture.norm_pix_loss:
+            target = normalise_patches(target)
+        predicted = self.image_head(take(decoded.image, shuffled.hidden_positions))
+        return patch_error(predicted, take(target, shuffled.hidden_positions))
+
+    def text_losses(
+        self, text: Text, padding: Padding | None, decoded: Decoded, shuffled: Shuffle
+    ) -> Float[Tensor, " batch"]:
+        """Cross-entropy of each sample over its hidden words; the head sees no other."""
+        assert decoded.text is not None
+        hidden = shuffled.hidden_positions
+        logits = self.text_head(take(decoded.text, hidden))
+        counts = torch.ones_like(hidden, dtype=torch.bool)
+        if padding is not None:
+            counts = ~padding.take_along_dim(hidden, dim=1)
+        return word_loss(logits, text.take_along_dim(hidden, dim=1), counts)
+
+    def forward(
+        self,
+        image: Image | None = None,
+        text: Text | None = None,
+        padding: Padding | None = None,
+        image_order: Int[Tensor, "*batch patches"] | None = None,
+        text_order: Int[Tensor, "*batch words"] | None = None,
+        predictions: bool = True,
+        image_mask_ratio: float | None = None,
+        text_mask_ratio: float | None = None,
+    ) -> Output:
+        """Hide, encode, decode, and compare with what was hidden.
+
+        ``image`` is normalised; ``padding`` is True where a word slot is empty. The orders replace the
+        random draw: the first ``int(n * (1 - ratio))`` tokens of an order stay visible. With
+        ``predictions=False`` neither image nor logits are built for visible tokens.
+        """
+        a = self.architecture
+        ratios = (
+            a.image_mask_ratio if image_mask_ratio is None else image_mask_ratio,
+            a.text_mask_ratio if text_mask_ratio is None else text_mask_ratio,
+        )
+        if image is None and text is None:
+            raise ValueError("expected an image, a text or both; got neither")
+        encoded = self.encode_visible(image, text, padding, (image_order, text_order), ratios)
+        decoded = self.decode(encoded, padding)
+        image_loss = text_loss = None
+        loss = encoded.cls.new_zeros((), dtype=torch.float32)
+        if image is not None:
+            assert encoded.image_shuffle is not None
+            image_loss = self.image_errors(image, decoded, encoded.image_shuffle).mean()
+            loss = loss + a.image_loss_weight * image_loss
+        if text is not None:
+            assert encoded.text_shuffle is not None
+            text_loss = self.text_losses(text, padding, decoded, encoded.text_shuffle).mean()
+            loss = loss + a.text_loss_weight * text_loss
+        return Output(
+            loss,
+            image_loss,
+            text_loss,
+            self.image_head(decoded.image) if predictions and decoded.image is not None else None,
+            self.text_head(decoded.text) if predictions and decoded.text is not None else None,
+            encoded.image_shuffle.is_hidden if encoded.image_shuffle else None,
+            encoded.text_shuffle.is_hidden if encoded.text_shuffle else None,
+        )

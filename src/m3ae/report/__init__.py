@@ -1,0 +1,1 @@
+"""Tables, figures, verdicts and the HTML report, from records alone."""

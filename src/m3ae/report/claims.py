@@ -1,0 +1,59 @@
+"""The orderings that a run can confirm or contradict: the paper's, and ours."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+from m3ae.config import Run
+
+M3AE, MAE = "m3ae-b100", "mae-b100"
+PAIRED = [f"{M3AE}-paired10", f"{M3AE}-paired20", f"{M3AE}-paired30", M3AE]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One model is better than another on one measure."""
+
+    source: str
+    """`figure3`, `figure6`, or `ours`."""
+    panel: str
+    """The printed cells that it judges (a panel of that figure); empty if it judges none."""
+    better: str
+    worse: str
+    stage: str
+    """Name of the records that are compared, such as `probe-digit`."""
+    metric: str
+    """Metric in these records."""
+
+
+def claims(run: Run) -> list[Claim]:
+    """All orderings in the order of the report."""
+    return [*paper_claims(run), *own_claims(run)]
+
+
+def paper_claims(run: Run) -> Iterator[Claim]:
+    """What every version of the paper shows in Figures 3 and 6, on this run's first task and pair."""
+    probe, ood = f"probe-{run.tasks[0]}", f"ood-{run.ood_pairs[0]}"
+    yield Claim("figure3", "method", M3AE, MAE, probe, "accuracy")
+    for fewer, more in pairwise(PAIRED):
+        yield Claim("figure3", "paired share", more, fewer, probe, "accuracy")
+    yield Claim("figure3", "", PAIRED[0], MAE, probe, "accuracy")
+    yield Claim("figure3", "", "clip-b", M3AE, probe, "accuracy")
+    yield Claim("figure3", "", "supervised-b", "clip-b", probe, "accuracy")
+    yield Claim("figure6", "Mahalanobis", M3AE, MAE, ood, "mahalanobis_auroc")
+    yield Claim("figure6", "MSP", M3AE, MAE, ood, "msp_auroc")
+
+
+def own_claims(run: Run) -> Iterator[Claim]:
+    """M3AE above MAE on our further tasks and pairs; every trained encoder above the untrained one."""
+    for task in run.tasks[1:]:
+        yield Claim("ours", "", M3AE, MAE, f"probe-{task}", "accuracy")
+    for pair in run.ood_pairs[1:]:
+        for metric in ("mahalanobis_auroc", "msp_auroc"):
+            yield Claim("ours", "", M3AE, MAE, f"ood-{pair}", metric)
+    grid = run.settings.models
+    for task in run.tasks:
+        for floor in (name for name in run.models if grid[name].epochs == 0):
+            for model in run.models:
+                if grid[model].epochs > 0 and grid[model].size == grid[floor].size:
+                    yield Claim("ours", "", model, floor, f"probe-{task}", "accuracy")

@@ -1,0 +1,129 @@
+"""What the encoders learned: held-out errors in plain sentences, probes of all tasks, pictures."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from m3ae.config import Run
+from m3ae.evaluate.bootstrap import Interval
+from m3ae.records import Metric, Record
+from m3ae.report import html
+from m3ae.report.format import NOTHING, interval, rounded, signed
+from m3ae.report.ledger import orderings_table
+from m3ae.report.paper import label
+from m3ae.report.results import find_record
+from m3ae.report.verdicts import DEVIATES, HOLDS, judge, orderings
+
+# what is asked, the model's metric, the baseline's, the paired gain (above 0: the model is better)
+QUESTIONS = [
+    ("Does it rebuild hidden patches better than the mean of the visible pixels?",
+     "image_error", "image_error_mean_visible", "image_error_gain_over_mean"),
+    ("Does the right caption help to rebuild the image, against another's?",
+     "image_error", "image_error_shuffled_caption", "image_error_caption_gain"),
+    ("Does it predict hidden words better than their frequency alone?",
+     "word_accuracy", "word_accuracy_unigram", "word_accuracy_gain_over_unigram"),
+    ("Does the right image help to predict hidden words, against another?",
+     "word_accuracy", "word_accuracy_shuffled_image", "word_accuracy_image_gain"),
+]  # fmt: skip
+
+
+def heldout_table(run: Run) -> str:
+    """Errors on hidden patches and words of held-out pairs, each against its baseline; a table per model."""
+    rows = {model: list(heldout_rows(run, model)) for model in run.models}
+    tables = [
+        html.table(pd.DataFrame(found), words=["question", "answer"], caption=label(run, model))
+        for model, found in rows.items()
+        if found
+    ]
+    return html.joined(tables) if tables else html.note(NOTHING)
+
+
+def heldout_rows(run: Run, model: str) -> Iterator[dict[str, Any]]:
+    """One row per question that the model was asked."""
+    record = find_record(run, model, "heldout")
+    metrics = record.metrics if record else {}
+    for question, value, baseline, gain in QUESTIONS:
+        if {value, baseline, gain} <= metrics.keys():
+            found = metrics[gain]
+            digits = 1 if metrics[value].unit == "%" else 4
+            yield {
+                "question": question,
+                "model's": rounded(metrics[value].value, digits),
+                "baseline's": rounded(metrics[baseline].value, digits),
+                "gain": signed(found.value, digits),
+                "interval": interval(found.low, found.high, digits),
+                "answer": answer(metrics[value], metrics[baseline], found),
+            }
+
+
+def answer(value: Metric, baseline: Metric, gain: Metric) -> str:
+    """The answer to a question, from the interval of the gain."""
+    verdict = judge(Interval(gain.value, gain.low, gain.high))
+    unit, digits = (" %", 1) if value.unit == "%" else ("", 4)
+    what = "of the hidden words are right" if unit else "mean squared error"
+    numbers = f"{value.value:.{digits}f}{unit} {what}, against {baseline.value:.{digits}f}{unit}."
+    if verdict == HOLDS:
+        return f"Yes: {numbers}"
+    return f"No, it is worse: {numbers}" if verdict == DEVIATES else "Not resolved: the interval contains 0."
+
+
+def probe_table(run: Run) -> str:
+    """Linear probes of all tasks and models, with chance as the last row; then our orderings."""
+    records = {(m, t): find_record(run, m, f"probe-{t}") for m in run.models for t in run.tasks}
+    columns = {
+        task: [*(accuracy(run, m, task, records[m, task]) for m in run.models), chance(records, task)]
+        for task in run.tasks
+    }
+    names = [*(label(run, model) for model in run.models), "chance"]
+    probes = pd.DataFrame({"model": names, **columns})
+    found = orderings(run)
+    own = orderings_table(run, found[found["source"] == "ours"], "Our own orderings (points)")
+    return html.table(probes, words=["model"], caption="Accuracy (%) of linear probes") + own
+
+
+def accuracy(run: Run, model: str, task: str, record: Record | None) -> Markup:
+    """A probe's accuracy with its interval, linked to its record."""
+    if record is None:
+        return Markup(NOTHING)
+    found = record.metrics["accuracy"]
+    value = html.link(run.paths.record(model, f"probe-{task}").as_posix(), rounded(found.value))
+    return Markup("{} <small>{}</small>").format(value, interval(found.low, found.high))
+
+
+def chance(records: dict[tuple[str, str], Record | None], task: str) -> str:
+    """What guessing gives on a task, as the records state it."""
+    found = [r.details.get("chance") for (_, name), r in records.items() if r is not None and name == task]
+    return rounded(found[0] if found else None)
+
+
+def reconstructions(run: Run) -> str:
+    """Figure 2, if it was drawn: pictures, and their captions with the hidden words."""
+    picture, facts = (run.paths.reports / f"figure2.{end}" for end in ("png", "json"))
+    if not (picture.is_file() and facts.is_file()):
+        return html.note(f"- (Figure 2 is not drawn yet: m3ae figure figure2 --run {run.name})")
+    samples = json.loads(facts.read_text(encoding="utf-8"))
+    image = html.picture(picture, f"{len(samples)} held-out images: original, masked, reconstructed")
+    captions = [
+        Markup("<li>{} <small>error {}</small></li>").format(
+            words(s["caption"]), rounded(s["image_error"], 3)
+        )
+        for s in samples
+    ]
+    return Markup('<figure>{}</figure><ol class="captions">{}</ol>').format(image, html.joined(captions))
+
+
+def words(caption: list[tuple[str, bool, str]]) -> Markup:
+    """A caption: hidden words are marked; a wrong prediction stands behind the right word."""
+    parts = []
+    for word, hidden, predicted in caption:
+        if not hidden:
+            parts.append(Markup("<span>{}</span>").format(word))
+        elif word == predicted:
+            parts.append(Markup('<ins title="hidden, predicted">{}</ins>').format(word))
+        else:
+            wrong = Markup('<del title="hidden">{}</del> <mark title="predicted">{}</mark>')
+            parts.append(wrong.format(word, predicted))
+    return Markup(" ").join(parts)

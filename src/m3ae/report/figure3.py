@@ -1,0 +1,137 @@
+"""Figure 3: linear accuracy against the share of images that keep their caption."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from m3ae.config import Run
+from m3ae.report import style
+from m3ae.report.format import absent, percent, rounded
+from m3ae.report.markdown import write_table
+from m3ae.report.paper import label, method
+from m3ae.report.tables import OURS, figure_table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SHARES = [0.0, 0.1, 0.2, 0.3, 1.0]
+NAME = "figure3"
+ABOVE: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "va": "bottom", "fontsize": 10}
+
+
+def make_figure3(run: Run) -> None:
+    """Write the table and the chart of Figure 3."""
+    table = figure_table(run, NAME)
+    alt = describe(run, table)
+    write_table(run, NAME, table, alt)
+    with style.theme():
+        figure = draw(run, points(run, table), untrained_accuracy(run, table))
+        style.save(figure, run, NAME, alt)
+
+
+def points(run: Run, table: pd.DataFrame) -> pd.DataFrame:
+    """One row per printed model: method, x (share of paired images), paper (v1), ours, low, high."""
+    cells = table[table["panel"] != OURS].drop_duplicates("model")
+    methods = [method(run, model) for model in cells["model"]]
+    numbers = cells[["paper_v1", "ours", "low", "high"]].astype(float).rename(columns={"paper_v1": "paper"})
+    shares = [paired_share(run, model) for model in cells["model"]]
+    return numbers.assign(method=methods, x=shares).sort_values("x", kind="stable")
+
+
+def paired_share(run: Run, model: str) -> float:
+    """Where the paper puts a model: CLIP needs all captions, MAE and supervised training none."""
+    name = method(run, model)
+    return run.model(model).paired_share if name == "M3AE" else float(name == "CLIP")
+
+
+def untrained_accuracy(run: Run, table: pd.DataFrame) -> float | None:
+    """Accuracy of the untrained encoder on the first task, if it was measured."""
+    rows = table[(table["panel"] == OURS) & (table["metric"] == f"{run.tasks[0]}_accuracy")]
+    values = [row["ours"] for row in rows.to_dict("records") if method(run, row["model"]) == "untrained"]
+    return next((value for value in values if not absent(value)), None)
+
+
+def draw(run: Run, cells: pd.DataFrame, untrained: float | None) -> "Figure":
+    """Ours filled, the paper's hollow: on one scale only if the two measure the same."""
+    figure = style.new_figure(run, height=4.0)
+    ours, paper = (
+        [figure.subplots()] * 2
+        if run.settings.check.comparable
+        else figure.subplots(1, 2, width_ratios=[5, 4])
+    )
+    draw_paper(paper, cells)
+    draw_ours(ours, cells)
+    if untrained is not None:
+        ours.axhline(untrained, color=style.COLOURS["untrained"], linewidth=0.8)
+        ours.annotate(f"untrained {untrained:.1f}", (0.5, untrained), (0, 3), **ABOVE, color=style.GREY)
+    for axes in dict.fromkeys((ours, paper)):
+        lay_out(axes)
+    figure.supxlabel("images that keep their caption (%)", fontsize=12)
+    ours.set_ylabel(f"{run.tasks[0]} accuracy, linear probe (%)")
+    if paper is not ours:
+        ours.set_title("This run", loc="left", fontweight="bold")
+        paper.set_title("The paper (v1): ImageNet", loc="left", color=style.GREY)
+    return figure
+
+
+def draw_ours(axes: "Axes", cells: pd.DataFrame) -> None:
+    """Filled points with intervals; "-" on the axis where nothing was run."""
+    measured = cells.dropna(subset="ours")
+    for name, rows in by_method(measured):
+        x, ours, low, high = rows[["x", "ours", "low", "high"]].astype(float).to_numpy().T
+        look: dict[str, Any] = {"color": style.COLOURS[name], "marker": style.MARKERS[name], "markersize": 8}
+        axes.errorbar(x, ours, yerr=[ours - low, high - ours], linewidth=1.8, capsize=4, **look)
+        name_points(axes, rows, "ours", name)
+    for x in sorted(set(cells["x"]) - set(measured["x"])):
+        axes.annotate("-", (x, 0), (0, 4), xycoords=axes.get_xaxis_transform(), **ABOVE, color=style.GREY)
+
+
+def draw_paper(axes: "Axes", cells: pd.DataFrame) -> None:
+    """Hollow points of the first version, M3AE's joined by a dashed line."""
+    for name, rows in by_method(cells):
+        look: dict[str, Any] = {"color": style.COLOURS[name], "marker": style.MARKERS[name], "markersize": 7}
+        axes.plot(rows["x"], rows["paper"], linestyle="--", linewidth=1.2, markerfacecolor="white", **look)
+        name_points(axes, rows, "paper", name)
+
+
+def by_method(cells: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The points of one method after another."""
+    for name, rows in cells.groupby("method", sort=False):
+        yield str(name), rows
+
+
+def name_points(axes: "Axes", rows: pd.DataFrame, column: str, name: str) -> None:
+    """Write the method and the value beside its outermost point: inwards, above a line that ends there."""
+    last = rows.iloc[-1]
+    right = last["x"] > 0.5
+    axes.annotate(
+        f"{name} {rounded(last[column])}",
+        (last["x"], last[column]),
+        (-7, 10 if len(rows) > 1 else 0) if right else (9, 0),
+        textcoords="offset points",
+        ha="right" if right else "left",
+        va="center",
+        fontsize=10,
+        color=style.COLOURS[name],
+    )
+
+
+def lay_out(axes: "Axes") -> None:
+    """The paper's horizontal axis."""
+    axes.set(xlim=(-0.08, 1.08))
+    axes.set_xticks(SHARES, [f"{share * 100:.0f}" for share in SHARES], fontsize=10)
+    axes.margins(y=0.15)
+
+
+def describe(run: Run, table: pd.DataFrame) -> str:
+    """The chart in words, for those who cannot see it."""
+    cells = table[table["panel"] != OURS].drop_duplicates("model")
+    values = [
+        f"{label(run, cell['model'])} {rounded(cell['ours'])} (paper {percent(cell['paper_v1'])})"
+        for cell in cells.to_dict("records")
+    ]
+    return (
+        f"Linear accuracy in % on {run.tasks[0]}, the paper's on ImageNet in brackets: {'; '.join(values)}."
+    )

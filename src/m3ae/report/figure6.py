@@ -1,0 +1,105 @@
+"""Figure 6: histograms of out-of-distribution scores."""
+
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from m3ae.config import Run
+from m3ae.records import Metric
+from m3ae.report import style
+from m3ae.report.format import interval, percent, rounded
+from m3ae.report.markdown import write_table
+from m3ae.report.paper import label
+from m3ae.report.results import find_record
+from m3ae.report.tables import OURS, figure_table, first_subject
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+NAME = "figure6"
+SCORES = {
+    "mahalanobis_auroc": "Mahalanobis score (minus squared distance)",
+    "msp_auroc": "maximum softmax probability",
+}
+
+
+def make_figure6(run: Run) -> None:
+    """Write the table and the chart of Figure 6."""
+    table = figure_table(run, NAME)
+    alt = describe(run, table)
+    write_table(run, NAME, table, alt)
+    with style.theme():
+        style.save(draw(run, table[table["panel"] != OURS]), run, NAME, alt)
+
+
+def draw(run: Run, cells: pd.DataFrame) -> "Figure":
+    """Columns MAE and M3AE, rows Mahalanobis and MSP."""
+    figure = style.new_figure(run, height=6.2)
+    grid = figure.subplots(2, 2)
+    for axes, cell in zip(grid.flat, cells.to_dict("records"), strict=True):
+        title = f"{label(run, cell['model'])} · {cell['panel']}"
+        axes.set_title(f"{title}\n{caption(cell)}", fontsize=11)
+        axes.set_xlabel(SCORES[cell["metric"]], fontsize=10)
+        metric = scores(run, cell["model"], cell["metric"])
+        if metric is None:
+            style.say_nothing(axes)
+        else:
+            draw_histogram(axes, metric, run.settings.ood.bins)
+    for axes in grid[:, 0]:
+        axes.set_ylabel("share of images (%)")
+    add_legend(figure, run)
+    return figure
+
+
+def add_legend(figure: "Figure", run: Run) -> None:
+    """Which colour is in, and which is out."""
+    from matplotlib.patches import Patch
+
+    pair = run.settings.ood.pairs[0]
+    names = {style.IN: f"in: test images of task {pair.task}", style.OUT: f"out: {pair.out.dataset}"}
+    handles = [Patch(color=colour, alpha=0.5, label=text) for colour, text in names.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
+
+
+def caption(cell: dict[Hashable, Any]) -> str:
+    """AUROC with its interval, and the paper's beneath."""
+    ours = f"AUROC {rounded(cell['ours'])} {interval(cell['low'], cell['high'])}"
+    return f"{ours.removesuffix(' -')}\npaper, CIFAR: {percent(cell['paper_v1'])}"
+
+
+def scores(run: Run, model: str, metric: str) -> Metric | None:
+    """The scores behind a cell; None where nothing was run."""
+    record = find_record(run, model, first_subject(run, NAME, metric)[0])
+    return record.metrics.get(metric) if record else None
+
+
+def histogram(metric: Metric, bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Common edges (bins + 1), and the counts of "in" and "out" items in each bin (bins)."""
+    inside, outside = metric.items["in"].unpack(), metric.items["out"].unpack()
+    edges = np.histogram_bin_edges(np.concatenate([inside, outside]), bins)
+    return edges, np.histogram(inside, edges)[0], np.histogram(outside, edges)[0]
+
+
+def draw_histogram(axes: "Axes", metric: Metric, bins: int) -> None:
+    """Both histograms on common bins, as shares: the two sets need not be equally large."""
+    edges, *counts = histogram(metric, bins)
+    for values, colour in zip(counts, (style.IN, style.OUT), strict=True):
+        share = 100 * values / values.sum()
+        axes.stairs(share, edges, fill=True, color=colour, alpha=0.4)
+        axes.stairs(share, edges, color=colour, linewidth=1.2)
+    axes.locator_params(nbins=5)
+
+
+def describe(run: Run, table: pd.DataFrame) -> str:
+    """The chart in words, for those who cannot see it."""
+    cells = table[table["panel"] != OURS]
+    values = []
+    for cell in cells.to_dict("records"):
+        numbers = f"{rounded(cell['ours'])} (paper {percent(cell['paper_v1'])})"
+        values.append(f"{label(run, cell['model'])}, {cell['panel']}: {numbers}")
+    pair = run.settings.ood.pairs[0]
+    subject = f"{pair.task} (in) against {pair.out.dataset} (out)"
+    return f"Histograms of scores, {subject}; AUROC in %: {'; '.join(values)}."

@@ -1,0 +1,22 @@
+"""A figure by its name: table and chart, from records alone."""
+
+from collections.abc import Callable
+
+from m3ae.config import Run
+from m3ae.errors import UserError
+from m3ae.report.curves import make_curves
+from m3ae.report.figure3 import make_figure3
+from m3ae.report.figure6 import make_figure6
+
+FIGURES: dict[str, Callable[[Run], None]] = {
+    "figure3": make_figure3,
+    "figure6": make_figure6,
+    "curves": make_curves,
+}
+
+
+def make_figure(run: Run, name: str) -> None:
+    """Write ``reports/{run}/{name}.csv``, ``.md`` (not for curves), ``.svg`` and ``.png``."""
+    if name not in FIGURES:
+        raise UserError(f"figure {name!r}: expected one of {', '.join(FIGURES)}")
+    FIGURES[name](run)

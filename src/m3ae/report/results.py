@@ -1,0 +1,42 @@
+"""Records as the report reads them: absent ones are None, and none of other settings gets in."""
+
+from pathlib import Path
+
+from m3ae.config import Run
+from m3ae.errors import UserError
+from m3ae.records import Record, read_record
+from m3ae.report.differences import unequal
+
+
+def find_record(run: Run, model: str, stage: str) -> Record | None:
+    """The record of ``stage`` (``pretrain``, ``probe-digit``, ...), or None where nothing was run.
+
+    Raises UserError if it is broken or was made with other settings than the run's.
+    """
+    path = run.paths.record(model, stage)
+    if model not in run.models or not path.is_file():
+        return None
+    record = read_record(path)
+    stated = run.stage(stage.partition("-")[0], model)
+    for key, made, now in unequal(record.settings, stated):
+        raise UserError(
+            f"{path}: made with {key} = {made}, but run {run.name!r} now states {now}; "
+            f"make it again: snakemake {path}"
+        )
+    return record
+
+
+def record_path(run: Run, model: str, stage: str) -> Path:
+    """Where the record lies, relative to the project folder."""
+    return run.paths.record(model, stage)
+
+
+def all_records(run: Run) -> list[tuple[Path, Record]]:
+    """Every record that the run's models have, by model (as in its tables), then by the file's name."""
+    found = []
+    for model in run.models:
+        for path in sorted(run.paths.results(model).glob("*.json")):
+            record = find_record(run, model, path.stem)
+            if record is not None:
+                found.append((path, record))
+    return found

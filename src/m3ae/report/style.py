@@ -1,0 +1,88 @@
+"""One look for all charts: a colour per method, the banner on top, files that are the same byte for byte."""
+
+import io
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from m3ae.config import Run
+from m3ae.files import atomic_write
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's palette: tells methods apart for all kinds of colour vision
+COLOURS = {
+    "M3AE": "#0072B2",
+    "MAE": "#D55E00",
+    "CLIP": "#009E73",
+    "Supervised": "#CC79A7",
+    "untrained": "#6B6B6B",
+}
+MARKERS = {"M3AE": "o", "MAE": "s", "CLIP": "^", "Supervised": "D", "untrained": "_"}
+IN, OUT = "navy", "crimson"  # as the paper draws Figure 6
+GREY, WARNING = "#5F5F5F", "#A33A00"
+WIDTH = 7.2
+"""Inches: the text stays legible when a page shows the chart at half of it."""
+SETTINGS = {
+    "font.size": 12,
+    "axes.titlesize": 12,
+    "axes.labelsize": 12,
+    "xtick.labelsize": 11,
+    "ytick.labelsize": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "svg.hashsalt": "m3ae",  # ids of elements must not be random
+    "svg.fonttype": "path",
+}
+
+
+@contextmanager
+def theme() -> Iterator[None]:
+    """Draw in the project's style, and leave matplotlib's settings as they were."""
+    import matplotlib as mpl
+    import seaborn as sns
+
+    with mpl.rc_context():
+        mpl.rcdefaults()  # a user's matplotlibrc must not change a figure
+        mpl.use("Agg")
+        sns.set_theme(style="ticks", rc=SETTINGS)
+        yield
+
+
+def new_figure(run: Run, height: float) -> "Figure":
+    """An empty figure of the common width; it grows (inches) by the banner."""
+    from matplotlib.figure import Figure
+
+    lines = balanced(run.settings.banner)
+    figure = Figure(figsize=(WIDTH, height + 0.3 * len(lines)), layout="constrained")
+    if lines:
+        figure.suptitle("\n".join(lines), color=WARNING, fontsize=15, fontweight="bold")
+    return figure
+
+
+def balanced(text: str, width: int = 56) -> list[str]:
+    """Lines of at most ``width`` characters and of about the same length."""
+    lines = textwrap.wrap(text, width)
+    for narrower in range(len(text) // max(1, len(lines)), width):
+        if len(textwrap.wrap(text, narrower)) == len(lines):
+            return textwrap.wrap(text, narrower)
+    return lines
+
+
+def say_nothing(axes: "Axes") -> None:
+    """An empty panel: "-" where nothing was run."""
+    axes.text(0.5, 0.5, "-", transform=axes.transAxes, ha="center", va="center", fontsize=28, color=GREY)
+    axes.set(xticks=[], yticks=[])
+
+
+def save(figure: "Figure", run: Run, name: str, alt: str) -> None:
+    """Write ``reports/{run}/{name}.svg`` and ``.png`` atomically, without dates or versions in them."""
+    metadata = {"svg": {"Date": None, "Creator": None, "Title": alt}, "png": {"Software": None, "Title": alt}}
+    for kind, facts in metadata.items():
+        content = io.BytesIO()
+        figure.savefig(content, format=kind, dpi=160, metadata=facts)
+        with atomic_write(run.paths.reports / f"{name}.{kind}") as file:
+            file.write(content.getvalue())

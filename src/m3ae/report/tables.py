@@ -1,0 +1,73 @@
+"""A figure's numbers as a tidy table: the paper's cells, ours beside them, and our own rows below."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+from m3ae.config import Run
+from m3ae.report.paper import printed_cells, printed_models
+from m3ae.report.results import find_record, record_path
+from m3ae.report.verdicts import cell_verdict
+
+COLUMNS = [
+    "model", "panel", "metric", "paper_v1", "paper_v3", "ours", "low", "high", "seeds", "verdict", "record",
+]  # fmt: skip
+OURS = "ours"
+OOD_METRICS = ("mahalanobis_auroc", "msp_auroc")
+
+
+def figure_table(run: Run, figure: str) -> pd.DataFrame:
+    """One row per printed cell in the paper's order, then our own rows (panel ``ours``).
+
+    Printed cells carry the paper's metric; ``record`` tells on which task or pair of the run ours was
+    measured. Our own rows carry ``{task}_accuracy`` or ``{pair}_{score}_auroc``. Percent throughout;
+    empty where nothing was run.
+    """
+    printed = printed_cells(figure)
+    rows: list[dict[Any, Any]] = []
+    for cell in printed.to_dict("records"):
+        stage, metric = first_subject(run, figure, cell["metric"])
+        ours = measured(run, cell["model"], stage, metric)
+        verdict = cell_verdict(run, figure, cell, ours.get("ours"))
+        rows.append({**cell, **ours, "verdict": verdict})
+    for model, stage, metric, name in own_cells(run, figure, list(printed["model"])):
+        ours = measured(run, model, stage, metric)
+        rows.append({"model": model, "panel": OURS, "metric": name, "verdict": "", **ours})
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def first_subject(run: Run, figure: str, metric: str) -> tuple[str, str]:
+    """Where the run measures what a printed cell shows: name of the record, and metric in it."""
+    if figure == "figure3":
+        return f"probe-{run.tasks[0]}", "accuracy"
+    return f"ood-{run.ood_pairs[0]}", metric
+
+
+def own_cells(run: Run, figure: str, printed: list[str]) -> Iterator[tuple[str, str, str, str]]:
+    """Model, record, metric and its name in the table, of all rows that the paper does not print."""
+    elsewhere = set(printed_models()) - set(printed)
+    probe = figure == "figure3"
+    prefix, subjects = ("probe", run.tasks) if probe else ("ood", run.ood_pairs)
+    metrics = ("accuracy",) if probe else OOD_METRICS
+    for subject in subjects:
+        for metric in metrics:
+            for model in run.models:
+                first = subject == subjects[0]
+                if model not in elsewhere and not (first and model in printed):
+                    yield model, f"{prefix}-{subject}", metric, f"{subject}_{metric}"
+
+
+def measured(run: Run, model: str, stage: str, metric: str) -> dict[str, Any]:
+    """Our columns of a row; empty if there is no such record."""
+    record = find_record(run, model, stage)
+    if record is None or metric not in record.metrics:
+        return {}
+    found = record.metrics[metric]
+    return {
+        "ours": round(found.value, 4),
+        "low": round(found.low, 4),
+        "high": round(found.high, 4),
+        "seeds": " ".join(map(str, record.seeds)),
+        "record": record_path(run, model, stage).as_posix(),
+    }

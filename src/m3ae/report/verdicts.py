@@ -1,0 +1,113 @@
+"""Verdicts, computed from records: never typed by hand."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import pandas as pd
+
+from m3ae.config import Run
+from m3ae.evaluate.bootstrap import Interval, interval_of_auroc_difference, interval_of_difference
+from m3ae.records import Items, Metric
+from m3ae.report.claims import Claim, claims
+from m3ae.report.paper import label, printed_cells
+from m3ae.report.results import find_record
+
+REPRODUCED, HOLDS, DEVIATES = "reproduced", "ordering holds", "deviates"
+NOT_RESOLVED, NOT_RUN = "not resolved", "not run"
+WEAKEST_FIRST = [DEVIATES, NOT_RUN, NOT_RESOLVED, HOLDS]
+ITEMS = {"accuracy": ("correct",)}
+"""Names of a metric's per-item values; an AUROC's are ``in`` and ``out``."""
+
+
+def cell_verdict(run: Run, figure: str, cell: Mapping[Any, Any], ours: float | None) -> str:
+    """The verdict on one printed cell, of which this run's value is ``ours`` (%; None: not run).
+
+    A comparable run is held to the number (within `check.tolerance_points`), every other run to the
+    orderings of the cell's panel that the cell takes part in; the weakest of these verdicts counts.
+    """
+    if ours is None:
+        return NOT_RUN
+    check = run.settings.check
+    if check.comparable:
+        return REPRODUCED if abs(ours - cell["paper_v1"]) <= check.tolerance_points else DEVIATES
+    panel = [claim for claim in claims(run) if (claim.source, claim.panel) == (figure, cell["panel"])]
+    verdicts = [
+        judge(difference(run, claim)) for claim in panel if cell["model"] in (claim.better, claim.worse)
+    ]
+    return min(verdicts, key=WEAKEST_FIRST.index, default="")
+
+
+def judge(found: Interval | None) -> str:
+    """The verdict on an ordering, from the interval of the difference that should be above 0."""
+    if found is None:
+        return NOT_RUN
+    if found.low > 0:
+        return HOLDS
+    return DEVIATES if found.high < 0 else NOT_RESOLVED
+
+
+def difference(run: Run, claim: Claim) -> Interval | None:
+    """Better minus worse over the same test items (percentage points); None if either was not run."""
+    metrics = []
+    for model in (claim.better, claim.worse):
+        record = find_record(run, model, claim.stage)
+        if record is None or claim.metric not in record.metrics:
+            return None
+        metrics.append(record.metrics[claim.metric])
+    better, worse = (packed(claim.metric, metric) for metric in metrics)
+    statistics = run.settings.statistics
+    return paired(better, worse, statistics.draws, statistics.confidence, run.settings.seed)
+
+
+def packed(name: str, metric: Metric) -> tuple[Items, ...]:
+    """The per-item values behind a metric, still packed."""
+    return tuple(metric.items[key] for key in ITEMS.get(name, ("in", "out")))
+
+
+@lru_cache(maxsize=256)
+def paired(
+    better: tuple[Items, ...], worse: tuple[Items, ...], draws: int, confidence: float, seed: int
+) -> Interval:
+    """Bootstrap of the paired difference, in percentage points. Remembered: a report asks repeatedly."""
+    a, b = ([items.unpack() for items in model] for model in (better, worse))
+    if len(a) == 1:
+        return interval_of_difference(a[0], b[0], draws, confidence, seed).times(100)
+    return interval_of_auroc_difference((a[0], a[1]), (b[0], b[1]), draws, confidence, seed).times(100)
+
+
+def orderings(run: Run) -> pd.DataFrame:
+    """All orderings, the paper's first.
+
+    Columns: source (``figure3``, ``figure6``, ``ours``), ordering, subject (our task or pair), metric,
+    paper (its difference in v1, empty for ours), difference, low, high (percentage points), verdict.
+    """
+    return pd.DataFrame([ordering(run, claim) for claim in claims(run)])
+
+
+def ordering(run: Run, claim: Claim) -> dict[str, Any]:
+    """One row of ``orderings``."""
+    found = difference(run, claim)
+    value, low, high = (round(number, 4) for number in found) if found else (None, None, None)
+    return {
+        "source": claim.source,
+        "ordering": f"{label(run, claim.better, claim.panel)} > {label(run, claim.worse, claim.panel)}",
+        "subject": claim.stage.partition("-")[2],
+        "metric": claim.metric,
+        "paper": paper_difference(claim),
+        "difference": value,
+        "low": low,
+        "high": high,
+        "verdict": judge(found),
+    }
+
+
+def paper_difference(claim: Claim) -> float | None:
+    """Better minus worse as the paper prints them (v1, percentage points)."""
+    if claim.source == "ours":
+        return None
+    cells = printed_cells(claim.source)
+    if claim.metric in set(cells["metric"]):
+        cells = cells[cells["metric"] == claim.metric]
+    values = dict(zip(cells["model"], cells["paper_v1"], strict=True))
+    return round(values[claim.better] - values[claim.worse], 3)

@@ -1,0 +1,1 @@
+"""Pre-training: schedule, optimiser, checkpoints, step log, the loop."""

@@ -1,0 +1,30 @@
+"""Shapes are checked at run time under pytest, and every test runs with one thread and a fixed seed."""
+
+import os
+from pathlib import Path
+
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import pytest
+from jaxtyping import install_import_hook
+
+install_import_hook(
+    ["m3ae.model", "m3ae.data.keyed", "m3ae.data.stream", "m3ae.data.augment"], "beartype.beartype"
+)
+
+PROJECT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def fixed_seed():
+    import torch
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def in_project(monkeypatch):
+    """Run the test in the project folder, where `config/` lies."""
+    monkeypatch.chdir(PROJECT)
+    return PROJECT

@@ -1,0 +1,49 @@
+"""What a frozen encoder is worth: features once, everything else from them."""
+
+
+rule features:
+    """Pass every evaluation set through a frozen encoder, once."""
+    input:
+        encoder="results/{run}/{model}/encoder.safetensors",
+        evalsets=expand(
+            "data/{{run}}/evalsets/{dataset}.json", dataset=run.eval_datasets
+        ),
+    output:
+        features="results/{run}/{model}/features.safetensors",
+        record="results/{run}/{model}/features.json",
+    log:
+        "logs/{run}/{model}/features.log",
+    params:
+        stage=run.stage("features"),
+    shell:
+        "m3ae features --run {wildcards.run} --model {wildcards.model} --log {log}"
+
+
+rule probe:
+    """Linear probes on stored features, one for each task."""
+    input:
+        "results/{run}/{model}/features.safetensors",
+    output:
+        classifier="results/{run}/{model}/probe.safetensors",
+        records=expand("results/{{run}}/{{model}}/probe-{task}.json", task=run.tasks),
+    log:
+        "logs/{run}/{model}/probe.log",
+    params:
+        stage=run.stage("probe"),
+    shell:
+        "m3ae probe --run {wildcards.run} --model {wildcards.model} --log {log}"
+
+
+rule ood:
+    """Out-of-distribution scores: Mahalanobis distance and maximum softmax probability."""
+    input:
+        features="results/{run}/{model}/features.safetensors",
+        classifier="results/{run}/{model}/probe.safetensors",
+    output:
+        expand("results/{{run}}/{{model}}/ood-{pair}.json", pair=run.ood_pairs),
+    log:
+        "logs/{run}/{model}/ood.log",
+    params:
+        stage=run.stage("ood"),
+    shell:
+        "m3ae ood --run {wildcards.run} --model {wildcards.model} --log {log}"

@@ -1,0 +1,104 @@
+"""Figures and the report, from records alone."""
+
+
+rule figure2:
+    """Figure 2: originals, what the model saw of them, what it made of the rest."""
+    input:
+        encoder=expand(
+            "results/{run}/{model}/encoder.safetensors",
+            run=run.name,
+            model=run.models_of("m3ae")[:1],
+        ),
+        manifest=f"data/{run.name}/shards/heldout/manifest.json",
+        tokens=f"data/{run.name}/tokens/heldout.parquet",
+    output:
+        multiext(f"reports/{run.name}/figure2", ".png", ".json"),
+    log:
+        f"logs/{run.name}/figure2.log",
+    params:
+        run=run.name,
+        stage=run.stage("figure2"),
+    shell:
+        "m3ae figure figure2 --run {params.run} --log {log}"
+
+
+rule figure3:
+    """Figure 3: linear accuracy against the share of paired data."""
+    input:
+        records=expand(
+            "results/{run}/{model}/probe-{task}.json",
+            run=run.name,
+            model=run.models,
+            task=run.tasks,
+        ),
+        paper="config/paper_numbers.csv",
+    output:
+        multiext(f"reports/{run.name}/figure3", ".csv", ".md", ".svg", ".png"),
+    log:
+        f"logs/{run.name}/figure3.log",
+    params:
+        run=run.name,
+        stage=run.stage("figure3"),
+    shell:
+        "m3ae figure figure3 --run {params.run} --log {log}"
+
+
+rule figure6:
+    """Figure 6: scores of in- and out-of-distribution images, and their AUROC."""
+    input:
+        records=expand(
+            "results/{run}/{model}/ood-{pair}.json",
+            run=run.name,
+            model=run.models,
+            pair=run.ood_pairs,
+        ),
+        paper="config/paper_numbers.csv",
+    output:
+        multiext(f"reports/{run.name}/figure6", ".csv", ".md", ".svg", ".png"),
+    log:
+        f"logs/{run.name}/figure6.log",
+    params:
+        run=run.name,
+        stage=run.stage("figure6"),
+    shell:
+        "m3ae figure figure6 --run {params.run} --log {log}"
+
+
+rule curves:
+    """Training curves of every model."""
+    input:
+        expand("results/{run}/{model}/steps.jsonl", run=run.name, model=run.models),
+    output:
+        multiext(f"reports/{run.name}/curves", ".csv", ".svg", ".png"),
+    log:
+        f"logs/{run.name}/curves.log",
+    params:
+        run=run.name,
+        stage=run.stage("curves"),
+    shell:
+        "m3ae figure curves --run {params.run} --log {log}"
+
+
+rule report:
+    """The run's HTML page: paper beside ours, and where every number comes from."""
+    input:
+        figures=[
+            rules.figure2.output,
+            rules.figure3.output,
+            rules.figure6.output,
+            rules.curves.output,
+        ],
+        heldout=expand(
+            "results/{run}/{model}/heldout.json", run=run.name, model=run.models
+        ),
+        template="reports/templates/report.ipynb",
+    output:
+        page=f"reports/{run.name}/index.html",
+        summary=f"reports/{run.name}/summary.json",
+    log:
+        f"logs/{run.name}/report.log",
+    params:
+        run=run.name,
+        stage=run.stage("report"),
+    shell:
+        "m3ae report --run {params.run} --log {log}"
