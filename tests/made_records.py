@@ -76,15 +76,14 @@ def write_ood(run: Run, model: str, pair: str, inside: np.ndarray, outside: np.n
 
 
 def write_pretrain(run: Run, model: str) -> Path:
-    """A training record with a step log; an untrained encoder has no steps."""
+    """A training record with a step log; that of an untrained encoder is empty."""
     final = {"image_loss": 0.4, "text_loss": None if model.startswith("mae") else 1.2}
     details = {"samples": 200_000, "steps": 3125, "parameters": 900_000, "encoder_parameters": 700_000,
                "final": final, "samples_per_s": 900.0, "weights_sha256": "ab" * 32}  # fmt: skip
-    if run.model(model).epochs:
-        steps = np.arange(20, 3126, 20)
-        lines = [step_line(int(step), model) for step in steps]
-        run.paths.step_log(model).parent.mkdir(parents=True, exist_ok=True)
-        run.paths.step_log(model).write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    steps = range(20, 3126, 20) if run.model(model).epochs else []
+    lines = [json.dumps(step_line(step, model)) for step in steps]
+    run.paths.step_log(model).parent.mkdir(parents=True, exist_ok=True)
+    run.paths.step_log(model).write_text("".join(f"{line}\n" for line in lines))
     return write(run, model, "pretrain", {}, details)
 
 
@@ -92,7 +91,7 @@ def step_line(step: int, model: str) -> dict:
     """A line of the step log: losses that fall with some ripple."""
     fall = 1 / (1 + step / 300) + 0.02 * np.sin(step)
     line = {"step": step, "samples": 64 * step, "lr": 1e-3, "image_loss": 0.2 + fall}
-    return {**line, "text_loss": None if model.startswith("mae") else 1 + 3 * fall}
+    return line if model.startswith("mae") else {**line, "text_loss": 1 + 3 * fall}
 
 
 def write_heldout(run: Run, model: str) -> Path:

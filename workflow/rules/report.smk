@@ -91,9 +91,15 @@ rule report:
         heldout=expand(
             "results/{run}/{model}/heldout.json", run=run.name, model=run.models
         ),
+        manifests=expand(
+            "data/{run}/shards/{split}/manifest.json",
+            run=run.name,
+            split=["train", "heldout"],
+        ),
         template="reports/templates/report.ipynb",
     output:
         page=f"reports/{run.name}/index.html",
+        notebook=f"reports/{run.name}/report.ipynb",
         summary=f"reports/{run.name}/summary.json",
     log:
         f"logs/{run.name}/report.log",

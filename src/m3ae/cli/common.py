@@ -42,7 +42,7 @@ def logged(function: Callable) -> Callable:
         if log is not None:
             log.parent.mkdir(parents=True, exist_ok=True)
             file = log.open("a", encoding="utf-8")
-            sys.stdout, sys.stderr = Tee(sys.stdout, file), Tee(sys.stderr, file)  # type: ignore[assignment]
+            sys.stdout, sys.stderr = Tee(sys.stdout, file), Tee(sys.stderr, file)
         try:
             function(*args, **kwargs)
         except UserError as error:

@@ -50,4 +50,4 @@ def diff(run_name: str) -> None:
     from m3ae.config import load_run
     from m3ae.report.differences import differences
 
-    click.echo(differences(load_run(run_name)).to_markdown(index=False))
+    click.echo(differences(load_run(run_name)).to_markdown(index=False, disable_numparse=True))

@@ -75,7 +75,7 @@ class Sieve:
             self.take(failure)
 
     def take(self, outcome: CleanSample | Rejected) -> None:
-        """Keep the first of equal images; its duplicates' captions are not merged into it."""
+        """Keep the first fit one of equal images; its duplicates' captions are not merged into it."""
         self.progress.update()
         if isinstance(outcome, Rejected):
             self.rejects.add(outcome)

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from jaxtyping import Int64
 from PIL import Image
+from tqdm import tqdm
 
 from m3ae.config import Run
 from m3ae.config.datasets import Dataset, files_of, load_dataset
@@ -44,7 +46,7 @@ def list_split(run: Run, dataset: Dataset, split: str) -> ListedSplit:
     where, again = paths[0].parent / Path(expected.path).name, f"get it again: {dataset.source}"
     if expected.count not in (None, sum(counts)):
         raise UserError(f"{where}: expected {expected.count} rows, found {sum(counts)}; {again}")
-    sums = [sha256_of(path) for path in paths]
+    sums = [sha256_of(path) for path in tqdm(paths, desc=f"checking {split}", unit="file", disable=None)]
     if expected.sha256 is not None and sums != [expected.sha256]:
         raise UserError(f"{where}: expected sha256 {expected.sha256}, found {', '.join(sums)}; {again}")
     for path in paths:
@@ -97,7 +99,7 @@ class EvalImages:
 def image_bytes(column: pa.Array) -> pa.Array:
     """The encoded images: the column itself, or the field of Hugging Face's {bytes, path}."""
     # pyarrow's struct_field keeps the rows that are null, which Array.field would not.
-    return pa.compute.struct_field(column, "bytes") if pa.types.is_struct(column.type) else column
+    return pc.struct_field(column, "bytes") if pa.types.is_struct(column.type) else column
 
 
 def decode_row(path: Path, row: int, data: bytes | None) -> Image.Image:

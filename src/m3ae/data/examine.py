@@ -7,7 +7,7 @@ from PIL import Image, UnidentifiedImageError
 
 from m3ae.config.data import Clean
 from m3ae.data.captions import fit_captions
-from m3ae.data.images import open_image, shrink, to_rgb
+from m3ae.data.images import open_image, resize_short_side, to_rgb
 from m3ae.data.orientation import UPRIGHT, stored_orientation, turn_upright
 from m3ae.data.raw import RawSample
 from m3ae.data.rejects import Rejected, RejectionError
@@ -83,7 +83,7 @@ def is_fit_jpeg(image: Image.Image, settings: Clean) -> bool:
 def encode(rgb: Image.Image, settings: Clean) -> CleanImage:
     """Shrink to the short side if larger, and encode as JPEG."""
     if min(rgb.size) > settings.short_side_px:
-        rgb = shrink(rgb, settings.short_side_px)
+        rgb = resize_short_side(rgb, settings.short_side_px)
     rgb.info.clear()  # comments of the original would be written again
     buffer = io.BytesIO()
     rgb.save(buffer, "JPEG", quality=settings.jpeg_quality)

@@ -58,7 +58,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def shrink(image: Image.Image, short_side_px: int) -> Image.Image:
+def resize_short_side(image: Image.Image, short_side_px: int) -> Image.Image:
     """Resize to ``short_side_px`` with an antialiased bicubic filter; the aspect stays."""
     width, height = image.size
     short = min(width, height)
@@ -79,7 +79,7 @@ def view(image: Image.Image, resize_px: int, size_px: int) -> UInt8[np.ndarray, 
             f"features.resize_px: expected at least data.image.size_px = {size_px}, got {resize_px}; "
             "a crop cannot be larger than the image"
         )
-    resized = np.asarray(shrink(to_rgb(image), resize_px))
+    resized = np.asarray(resize_short_side(to_rgb(image), resize_px))
     top, left = (round((side - size_px) / 2) for side in resized.shape[:2])
     return resized[top : top + size_px, left : left + size_px]
 

@@ -44,7 +44,7 @@ def load_steps(stream: Stream, batch_size: int, first: int, last: int, workers: 
         batch_size=None,
         sampler=range(first, last),
         num_workers=workers,
-        collate_fn=to_tensors,
+        collate_fn=to_tensors,  # type: ignore[arg-type]  # without batching it gets the item itself
         pin_memory=torch.cuda.is_available(),
     )
     return iter(loader)

@@ -58,26 +58,31 @@ class RawSplit(NamedTuple):
 def open_raw(run: Run, split: str) -> RawSplit:
     """The raw shards of a split. Raises UserError if the download is missing or did not finish."""
     path, folder = run.paths.download(split), run.paths.raw(split)
-    again = f"finish the download first: snakemake {path}"
+    report = read_report(path)
+    again = f"remove {path}, then run snakemake {path}"
+    tars = sorted(folder.glob("*.tar"))
+    if not tars:
+        raise UserError(f"{folder}: expected raw shards (*.tar), found none; {again}")
+    for tar in tars:
+        if not tar.with_suffix(".parquet").is_file():
+            raise UserError(f"{tar}: expected its list of outcomes beside it (.parquet); {again}")
+    return RawSplit(path, report, tars)
+
+
+def read_report(path: Path) -> DownloadReport:
+    """The report of a finished download. Raises UserError, one line, if it is missing or broken."""
     try:
-        report = DownloadReport.model_validate_json(path.read_bytes())
+        return DownloadReport.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         raise UserError(
-            f"{path}: expected the report of a finished download, found nothing; {again}"
+            f"{path}: expected the report of a finished download, found nothing; run snakemake {path}"
         ) from None
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"])) or "file"
         raise UserError(
-            f"{path}: not a download report ({key}: {first['msg']}); remove it, then {again}"
+            f"{path}: not a download report ({key}: {first['msg']}); remove it, then run snakemake {path}"
         ) from None
-    tars = sorted(folder.glob("*.tar"))
-    if not tars:
-        raise UserError(f"{folder}: expected raw shards (*.tar), found none; remove {path}, then {again}")
-    for tar in tars:
-        if not tar.with_suffix(".parquet").is_file():
-            raise UserError(f"{tar}: expected its list of outcomes beside it (.parquet); {again}")
-    return RawSplit(path, report, tars)
 
 
 def read_samples(tar_path: Path) -> Iterator[RawSample]:

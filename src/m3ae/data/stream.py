@@ -42,7 +42,7 @@ def epoch_order(seed: int, epoch: int, size: int) -> Int64[np.ndarray, " size"]:
 
 
 def pad_words(
-    captions: list[Int64[np.ndarray, " n"]], max_tokens: int
+    captions: list[np.ndarray], max_tokens: int
 ) -> tuple[Int64[np.ndarray, "batch words"], Bool[np.ndarray, "batch words"]]:
     """Word pieces side by side, cut or padded to ``max_tokens``; and True where there is padding."""
     text = np.full((len(captions), max_tokens), PAD, np.int64)
@@ -83,7 +83,7 @@ class Stream:
         seed = self.settings.seed
         samples = np.array([epoch_order(seed, epoch, len(self))[place] for epoch, place in located])
         epochs = np.array([epoch for epoch, _ in located])
-        images = np.stack([self.image(*keys) for keys in zip(epochs, samples, strict=True)])
+        images = np.stack([self.image(*keys) for keys in zip(epochs.tolist(), samples.tolist(), strict=True)])
         text, padding = self.words(epochs, samples)
         return Batch(
             samples,
@@ -96,7 +96,7 @@ class Stream:
 
     def image(self, epoch: int, sample: int) -> UInt8[np.ndarray, "3 height width"]:
         """The augmented image of a sample in an epoch."""
-        image, settings = self.pairs.image(int(sample)), self.settings.data.image
+        image, settings = self.pairs.image(sample), self.settings.data.image
         low, high = settings.crop_scale
         crop = draw_crop(image.size, (low, high), settings.flip, self.settings.seed, epoch, sample)
         return apply_crop(image, crop, settings.size_px)
@@ -107,9 +107,9 @@ class Stream:
         """One caption of each sample, chosen anew in each epoch; all padding where it is dropped."""
         draws = uniforms(1, self.settings.seed, CAPTION, epochs, samples)[:, 0]
         chosen = []
-        for sample, draw in zip(samples, draws, strict=True):
-            captions = self.tokens.captions(int(sample))
-            kept = keeps_caption(int(sample), self.row.paired_share)
+        for sample, draw in zip(samples.tolist(), draws, strict=True):
+            captions = self.tokens.captions(sample)
+            kept = keeps_caption(sample, self.row.paired_share)
             chosen.append(captions[int(draw * len(captions))] if kept else np.empty(0, np.int64))
         return pad_words(chosen, self.settings.data.tokens.max_tokens)
 
@@ -123,5 +123,4 @@ class Stream:
         """The shuffle that hides tokens: for each sample, or that of the first for the whole batch."""
         if self.settings.pretrain.mask_scope == "batch":
             epochs, samples = epochs[:1], samples[:1]
-        order = uniforms(count, self.settings.seed, purpose, epochs, samples).argsort(axis=1)
-        return order
+        return uniforms(count, self.settings.seed, purpose, epochs, samples).argsort(axis=1)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from jaxtyping import Int64
 from tokenizers import Tokenizer
 from tqdm import tqdm
 
@@ -115,6 +116,10 @@ class Tokens:
         first, last = self._first_caption[id : id + 2]
         ends = self._first_token[first : last + 1]
         return [self._ids[start:end] for start, end in pairwise(ends)]
+
+    def counts(self) -> Int64[np.ndarray, " vocab"]:
+        """How often each word piece occurs, over every caption of the split."""
+        return np.bincount(self._ids, minlength=self.vocab_size)
 
     def _read(self) -> pa.Table:
         if not self.path.is_file():

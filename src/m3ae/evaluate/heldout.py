@@ -14,7 +14,7 @@ from tqdm import tqdm
 from m3ae.config.run import Run
 from m3ae.data.tokens import Tokens
 from m3ae.evaluate.bootstrap import Interval, interval_of_mean
-from m3ae.evaluate.heldout_pairs import HeldoutPairs, most_frequent_word
+from m3ae.evaluate.heldout_pairs import HeldoutPairs
 from m3ae.evaluate.hidden import constant_word_accuracy, hidden_errors, mean_of_visible_error
 from m3ae.files import sha256_of
 from m3ae.model.m3ae import M3AE
@@ -70,7 +70,8 @@ def measure(run: Run, model: M3AE, pairs: HeldoutPairs) -> PerSample:
     partners = pairs.partners()
     collected: dict[str, list[np.ndarray]] = defaultdict(list)
     reads_text = model.architecture.has_text
-    word = most_frequent_word(Tokens(run.paths.tokens("train"))) if reads_text else None
+    # The unigram baseline's one answer: the most frequent word piece of the training captions.
+    word = int(Tokens(run.paths.tokens("train")).counts().argmax()) if reads_text else None
     for samples in batches(len(pairs), f"{run.name} held-out"):
         for key, column in measure_batch(model, pairs, samples, partners[samples], word).items():
             collected[key].append(column)

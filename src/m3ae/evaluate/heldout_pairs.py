@@ -72,8 +72,3 @@ class HeldoutPairs:
     ) -> Int64[np.ndarray, "b count"]:
         """Shuffles of the tokens, the head of which stays visible."""
         return uniforms(count, self.settings.seed, purpose, EPOCH, samples).argsort(axis=1)
-
-
-def most_frequent_word(tokens: Tokens) -> int:
-    """The word piece that is most frequent in a set of captions: the unigram baseline's one answer."""
-    return int(np.bincount(tokens.flat).argmax())

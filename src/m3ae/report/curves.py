@@ -31,7 +31,9 @@ def make_curves(run: Run) -> None:
 
 def curves_table(run: Run) -> pd.DataFrame:
     """The logged steps of all models that were trained: columns model, samples, image_loss, text_loss, lr."""
-    logs = [read_steps(run, model) for model in run.models if run.paths.step_log(model).is_file()]
+    paths = {model: run.paths.step_log(model) for model in run.models}
+    # an untrained encoder's log is empty
+    logs = [read_steps(run, model) for model, path in paths.items() if path.is_file() and path.stat().st_size]
     return pd.concat(logs, ignore_index=True) if logs else pd.DataFrame(columns=COLUMNS)
 
 

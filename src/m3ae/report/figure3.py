@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 
 SHARES = [0.0, 0.1, 0.2, 0.3, 1.0]
 NAME = "figure3"
-ABOVE: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "va": "bottom", "fontsize": 10}
+ABOVE: dict[str, Any] = {
+    "textcoords": "offset points",
+    "ha": "center",
+    "va": "bottom",
+    "color": style.GREY,
+    "fontsize": 10,
+}
+DASH = {**ABOVE, "fontsize": 18}
 
 
 def make_figure3(run: Run) -> None:
@@ -61,39 +68,46 @@ def draw(run: Run, cells: pd.DataFrame, untrained: float | None) -> "Figure":
         if run.settings.check.comparable
         else figure.subplots(1, 2, width_ratios=[5, 4])
     )
-    draw_paper(paper, cells)
-    draw_ours(ours, cells)
+    shared = paper is ours
+    measured = set(cells.dropna(subset="ours")["method"])
+    draw_paper(paper, cells, unnamed=measured if shared else set())
+    draw_ours(ours, cells, with_paper=shared)
     if untrained is not None:
         ours.axhline(untrained, color=style.COLOURS["untrained"], linewidth=0.8)
-        ours.annotate(f"untrained {untrained:.1f}", (0.5, untrained), (0, 3), **ABOVE, color=style.GREY)
-    for axes in dict.fromkeys((ours, paper)):
-        lay_out(axes)
-    figure.supxlabel("images that keep their caption (%)", fontsize=12)
+        ours.annotate(f"untrained {untrained:.1f}", (0.5, untrained), (0, 3), **ABOVE)
+    if not measured and untrained is None and not shared:
+        ours.set_yticks([])  # nothing but "-"
     ours.set_ylabel(f"{run.tasks[0]} accuracy, linear probe (%)")
-    if paper is not ours:
+    if not shared:
         ours.set_title("This run", loc="left", fontweight="bold")
         paper.set_title("The paper (v1): ImageNet", loc="left", color=style.GREY)
+    lay_out(figure)
     return figure
 
 
-def draw_ours(axes: "Axes", cells: pd.DataFrame) -> None:
-    """Filled points with intervals; "-" on the axis where nothing was run."""
+def draw_ours(axes: "Axes", cells: pd.DataFrame, *, with_paper: bool) -> None:
+    """Filled points with intervals; "-" on the axis where nothing was run.
+
+    On a shared axis, a point's name tells the paper's value, too (``with_paper``).
+    """
     measured = cells.dropna(subset="ours")
     for name, rows in by_method(measured):
         x, ours, low, high = rows[["x", "ours", "low", "high"]].astype(float).to_numpy().T
         look: dict[str, Any] = {"color": style.COLOURS[name], "marker": style.MARKERS[name], "markersize": 8}
         axes.errorbar(x, ours, yerr=[ours - low, high - ours], linewidth=1.8, capsize=4, **look)
-        name_points(axes, rows, "ours", name)
+        paper = f", paper {percent(rows['paper'].iloc[-1])}" if with_paper else ""
+        name_points(axes, rows, "ours", f"{name} {rounded(ours[-1])}{paper}", look["color"])
     for x in sorted(set(cells["x"]) - set(measured["x"])):
-        axes.annotate("-", (x, 0), (0, 4), xycoords=axes.get_xaxis_transform(), **ABOVE, color=style.GREY)
+        axes.annotate("-", (x, 0), (0, 4), xycoords=axes.get_xaxis_transform(), **DASH)
 
 
-def draw_paper(axes: "Axes", cells: pd.DataFrame) -> None:
+def draw_paper(axes: "Axes", cells: pd.DataFrame, *, unnamed: set[str]) -> None:
     """Hollow points of the first version, M3AE's joined by a dashed line."""
     for name, rows in by_method(cells):
         look: dict[str, Any] = {"color": style.COLOURS[name], "marker": style.MARKERS[name], "markersize": 7}
         axes.plot(rows["x"], rows["paper"], linestyle="--", linewidth=1.2, markerfacecolor="white", **look)
-        name_points(axes, rows, "paper", name)
+        if name not in unnamed:
+            name_points(axes, rows, "paper", f"{name} {percent(rows['paper'].iloc[-1])}", look["color"])
 
 
 def by_method(cells: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -102,27 +116,29 @@ def by_method(cells: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         yield str(name), rows
 
 
-def name_points(axes: "Axes", rows: pd.DataFrame, column: str, name: str) -> None:
-    """Write the method and the value beside its outermost point: inwards, above a line that ends there."""
+def name_points(axes: "Axes", rows: pd.DataFrame, column: str, text: str, colour: str) -> None:
+    """Write ``text`` beside a method's outermost point: inwards, above a line that ends there."""
     last = rows.iloc[-1]
     right = last["x"] > 0.5
     axes.annotate(
-        f"{name} {rounded(last[column])}",
+        text,
         (last["x"], last[column]),
         (-7, 10 if len(rows) > 1 else 0) if right else (9, 0),
         textcoords="offset points",
         ha="right" if right else "left",
         va="center",
         fontsize=10,
-        color=style.COLOURS[name],
+        color=colour,
     )
 
 
-def lay_out(axes: "Axes") -> None:
-    """The paper's horizontal axis."""
-    axes.set(xlim=(-0.08, 1.08))
-    axes.set_xticks(SHARES, [f"{share * 100:.0f}" for share in SHARES], fontsize=10)
-    axes.margins(y=0.15)
+def lay_out(figure: "Figure") -> None:
+    """The paper's horizontal axis, in every panel."""
+    figure.supxlabel("images that keep their caption (%)", fontsize=12)
+    for axes in figure.axes:
+        axes.set(xlim=(-0.08, 1.08))
+        axes.set_xticks(SHARES, [f"{share * 100:.0f}" for share in SHARES], fontsize=10)
+        axes.margins(y=0.15)
 
 
 def describe(run: Run, table: pd.DataFrame) -> str:

@@ -88,8 +88,10 @@ def findings(run: Run) -> Markup:
         for row in paper
         if row["verdict"] != NOT_RUN
     ]
-    missing = [row["ordering"] for row in paper if row["verdict"] == NOT_RUN]
-    rest = f"Not run: {'; '.join(dict.fromkeys(missing))}. " if missing else ""
+    rest = ""
+    for figure, title in (("figure3", "Figure 3"), ("figure6", "Figure 6")):
+        missing = [r["ordering"] for r in paper if (r["source"], r["verdict"]) == (figure, NOT_RUN)]
+        rest += f"Not run of {title}: {'; '.join(dict.fromkeys(missing))}. " if missing else ""
     return Markup('<ul class="findings">{}</ul><p class="note">{}{}</p>').format(
         html.joined(lines), rest, ELSEWHERE
     )

@@ -7,6 +7,8 @@ from m3ae.errors import UserError
 from m3ae.records import Record, read_record
 from m3ae.report.differences import unequal
 
+STAGES = ("pretrain", "heldout", "features", "probe", "ood")
+
 
 def find_record(run: Run, model: str, stage: str) -> Record | None:
     """The record of ``stage`` (``pretrain``, ``probe-digit``, ...), or None where nothing was run.
@@ -36,7 +38,7 @@ def all_records(run: Run) -> list[tuple[Path, Record]]:
     found = []
     for model in run.models:
         for path in sorted(run.paths.results(model).glob("*.json")):
-            record = find_record(run, model, path.stem)
-            if record is not None:
-                found.append((path, record))
+            if path.stem.partition("-")[0] in STAGES:
+                record = find_record(run, model, path.stem)
+                found += [(path, record)] if record else []
     return found

@@ -66,7 +66,7 @@ def new_figure(run: Run, height: float) -> "Figure":
 def balanced(text: str, width: int = 56) -> list[str]:
     """Lines of at most ``width`` characters and of about the same length."""
     lines = textwrap.wrap(text, width)
-    for narrower in range(len(text) // max(1, len(lines)), width):
+    for narrower in range(1 + len(text) // max(1, len(lines)), width):
         if len(textwrap.wrap(text, narrower)) == len(lines):
             return textwrap.wrap(text, narrower)
     return lines

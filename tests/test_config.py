@@ -1,0 +1,160 @@
+"""Configuration: the three runs are valid, the schema is in step, and every mistake is one clear line."""
+
+import json
+import re
+
+import jsonschema
+import pytest
+import yaml
+
+from m3ae.config import load_run
+from m3ae.config.schema import SCHEMA, schema_text
+from m3ae.errors import UserError
+from small_project import CHECKOUT, make_config
+
+RUNS = ["tiny", "photos", "paper"]
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_the_committed_runs_are_valid_and_state_their_batch(in_project, name):
+    run = load_run(name)
+    assert (
+        run.settings.batch_size
+        == yaml.safe_load((in_project / f"config/{name}.yaml").read_text())["batch_size"]
+    )
+    schema = json.loads(schema_text())
+    jsonschema.validate(yaml.safe_load((in_project / f"config/{name}.yaml").read_text()), schema)
+
+
+def test_the_committed_schema_is_the_models(in_project):
+    assert (in_project / SCHEMA).read_text() == schema_text(), "run: m3ae config schema > config/schema.json"
+
+
+def test_every_setting_has_a_description():
+    schema = json.loads(schema_text())
+    for name, definition in schema["$defs"].items():
+        for key, field in definition.get("properties", {}).items():
+            assert field.get("description") or key in ("kind", "source") or "$ref" in str(field), (
+                f"{name}.{key}"
+            )
+
+
+def test_paper_is_complete_and_every_value_has_a_source():
+    lines = (CHECKOUT / "config/paper.yaml").read_text().splitlines()
+    assert "extends" not in yaml.safe_load("\n".join(lines))
+    sourced = re.compile(r"#.*(\[(P|A|C|ours)\]|Figure|https?:)|^\S.*#.*\[")
+    unsourced, inherited = [], ""
+    for line in lines:
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        indent = len(line) - len(line.lstrip())
+        if indent == 0:
+            inherited = line
+        if ": " in line.split("#")[0] and not sourced.search(line) and not sourced.search(inherited):
+            unsourced.append(line)
+    named = [
+        line
+        for line in unsourced
+        if not line.strip().startswith(("title", "s:", "b:", "l:", "h:", "kind:", "url:"))
+    ]
+    assert named == []
+
+
+MISTAKES = {
+    "an unknown key": (
+        {"pretrain": {"base_lrr": 1.0}},
+        r"^config/micro\.yaml: pretrain\.base_lrr: unknown key; expected one of .*; did you mean 'base_lr'\?",
+    ),
+    "an unknown section": (
+        {"pretrian": {}},
+        r"^config/micro\.yaml: pretrian: unknown key; .*did you mean 'pretrain'\?",
+    ),
+    "a number that YAML reads as text": (
+        {"pretrain": {"base_lr": "2e-4"}},
+        r"^config/micro\.yaml: pretrain\.base_lr: .*'2e-4' \(str\); YAML reads it as text, write 2\.0e-4",
+    ),
+    "a wrong type": (
+        {"batch_size": "many"},
+        r"^config/micro\.yaml: batch_size: .*integer, got 'many' \(str\)$",
+    ),
+    "a share beyond 1": (
+        {"pretrain": {"image_mask_ratio": 1.5}},
+        r"^config/micro\.yaml: pretrain\.image_mask_ratio: .*less than or equal to 1, got 1\.5",
+    ),
+    "a row without a model": (
+        {"rows": ["m3ae-b10"]},
+        r"rows: expected one of models \(.*m3ae-b100.*\), got 'm3ae-b10'",
+    ),
+    "a patch that does not fit": (
+        {"architecture": {"patch_px": 7}},
+        r"patch_px: expected a divisor of .* = 48, got 7",
+    ),
+    "heads that do not divide the width": (
+        {"architecture": {"decoder": {"heads": 3}}},
+        r"decoder has width 64 and 3 heads",
+    ),
+    "a base that does not exist": (
+        {"extends": "tinny"},
+        r"^run 'tinny': expected a file .*did you mean 'tiny'\?",
+    ),
+    "a circle": ({"extends": "micro"}, r"extends: the chain of runs comes back to 'micro'"),
+    "a field of another source": (
+        {"data": {"source": {"kind": "toy", "url": "x"}}},
+        r"data\.source\.url: unknown key; expected one of",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_one_line_with_file_key_and_expectation(tmp_path, monkeypatch, name):
+    changes, pattern = MISTAKES[name]
+    monkeypatch.chdir(tmp_path)
+    make_config(tmp_path, **changes)
+    with pytest.raises(UserError, match=pattern) as caught:
+        load_run("micro")
+    assert "\n" not in str(caught.value)
+
+
+def test_the_file_that_is_named_is_the_one_that_sets_the_key(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_config(tmp_path)
+    path = tmp_path / "config/tiny.yaml"
+    path.write_text(path.read_text().replace("flip: false", "flip: maybe"))
+    with pytest.raises(UserError, match=r"^config/tiny\.yaml: data\.image\.flip: .*'maybe'"):
+        load_run("micro")
+
+
+@pytest.mark.parametrize(
+    ("text", "pattern"),
+    [
+        ("a: [1", r"line \d: not valid YAML"),
+        ("seed: 1\nseed: 2", "key 'seed' is written twice"),
+        ("- a list", "expected a mapping of settings, got list"),
+    ],
+)
+def test_broken_yaml_names_the_line(tmp_path, monkeypatch, text, pattern):
+    monkeypatch.chdir(tmp_path)
+    make_config(tmp_path)
+    (tmp_path / "config/micro.yaml").write_text(text)
+    with pytest.raises(UserError, match=pattern):
+        load_run("micro")
+
+
+def test_an_identity_does_not_depend_on_the_order_of_keys(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_config(tmp_path)
+    before = json.dumps(load_run("micro").stage("pretrain", "m3ae-b100"))
+    path = tmp_path / "config/micro.yaml"
+    settings = yaml.safe_load(path.read_text())
+    path.write_text("# a comment\n" + yaml.safe_dump(dict(reversed(settings.items())), sort_keys=False))
+    assert json.dumps(load_run("micro").stage("pretrain", "m3ae-b100")) == before
+
+
+def test_an_identity_holds_what_its_stage_depends_on_and_nothing_else(in_project):
+    run = load_run("paper")
+    pretrain = run.stage("pretrain", "m3ae-l50-text15")
+    assert pretrain["recipe"]["text_mask_ratio"] == 0.15
+    assert pretrain["encoder"] == {"depth": 24, "heads": 16, "width": 1024}
+    assert "checkpoint_minutes" not in pretrain["recipe"]
+    assert "probe" not in json.dumps(pretrain)
+    assert run.stage("probe") == run.stage("probe", "m3ae-b100")

@@ -1,0 +1,137 @@
+"""Charts show what the records say, and are the same byte for byte."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import made_records as made
+from m3ae.config import Run, load_run
+from m3ae.errors import UserError
+from m3ae.report import figure3, figure6, style
+from m3ae.report.curves import curves_table
+from m3ae.report.figures import FIGURES, make_figure
+from m3ae.report.tables import figure_table
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.chdir(tmp_path)
+    return made.make_project(tmp_path)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_the_same_records_give_the_same_bytes(run, name):
+    made.write_everything(run)
+    bytes_of = {}
+    for turn in range(2):
+        make_figure(run, name)
+        paths = sorted(run.paths.reports.glob(f"{name}.*"))
+        bytes_of[turn] = {path.name: path.read_bytes() for path in paths}
+    assert bytes_of[0] == bytes_of[1]
+    ends = {Path(file).suffix for file in bytes_of[0]}
+    assert ends == {".csv", ".svg", ".png"} | ({".md"} if name != "curves" else set())
+    assert b"<dc:date>" not in bytes_of[0][f"{name}.svg"]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_charts_are_drawn_where_nothing_was_run(run, name):
+    make_figure(run, name)
+    assert (run.paths.reports / f"{name}.svg").stat().st_size > 1000
+
+
+def test_an_unknown_figure_is_refused(run):
+    with pytest.raises(UserError, match="expected one of figure3, figure6, curves"):
+        make_figure(run, "figure1")
+
+
+def test_the_banner_is_in_every_chart_in_lines_that_fit(run):
+    for name in FIGURES:
+        make_figure(run, name)
+    with style.theme():
+        title = style.new_figure(run, 4)._suptitle
+        assert title.get_text().replace("\n", " ") == run.settings.banner
+        assert max(map(len, title.get_text().splitlines())) <= 56
+        assert title.get_fontsize() >= 15
+
+
+def test_a_figure_of_a_run_without_banner_has_none(run):
+    assert style.balanced("") == []
+    with style.theme():
+        assert style.new_figure(load_run("paper"), 4)._suptitle is None
+
+
+def test_a_users_matplotlib_settings_come_back(run):
+    import matplotlib as mpl
+
+    before = mpl.rcParams["font.size"]
+    with style.theme():
+        assert mpl.rcParams["svg.hashsalt"] == "m3ae"
+    assert mpl.rcParams["font.size"] == before
+
+
+def test_histograms_count_every_score_once(run):
+    rng = np.random.default_rng(0)
+    inside, outside = rng.normal(1, 1, 120), rng.normal(0, 2, 80)
+    made.write_ood(run, "mae-b100", "digits-heldout", inside, outside)
+    metric = figure6.scores(run, "mae-b100", "msp_auroc")
+    edges, counts_in, counts_out = figure6.histogram(metric, run.settings.ood.bins)
+    assert len(edges) == 52
+    assert len(counts_in) == len(counts_out) == 51
+    assert (counts_in.sum(), counts_out.sum()) == (120, 80)
+    values = inside.astype(np.float32)
+    for k in range(50):  # the last bin alone includes its right edge
+        assert counts_in[k] == sum(edges[k] <= value < edges[k + 1] for value in values)
+
+
+def test_figure_3_puts_each_model_at_its_share_of_captions(run):
+    made.write_everything(run)
+    table = figure_table(run, "figure3")
+    points = figure3.points(run, table)
+    assert points.groupby("method")["x"].apply(list).to_dict() == {
+        "MAE": [0.0],
+        "Supervised": [0.0],
+        "M3AE": [0.1, 0.2, 0.3, 1.0],
+        "CLIP": [1.0],
+    }
+    assert figure3.untrained_accuracy(run, table) == 31.0
+
+
+def test_toy_numbers_never_share_an_axis_with_the_papers(run):
+    made.write_everything(run)
+    points = figure3.points(run, figure_table(run, "figure3"))
+    Path("config/same.yaml").write_text("extends: tiny\ncheck: {comparable: true}\n")
+    with style.theme():
+        apart, together = (figure3.draw(which, points, 31.0).axes for which in (run, load_run("same")))
+    assert (len(apart), len(together)) == (2, 1)
+    names = [text.get_text() for text in together[0].texts]
+    assert "M3AE 62.0, paper 59.4" in names
+    assert "CLIP 69.0" in names
+
+
+def test_alt_texts_tell_the_numbers(run):
+    made.write_everything(run)
+    assert "M3AE 62.0 (paper 59.4)" in figure3.describe(run, figure_table(run, "figure3"))
+    assert "(paper 71.415)" in figure6.describe(run, figure_table(run, "figure6"))
+
+
+def test_curves_are_the_step_logs(run):
+    made.write_everything(run)
+    make_figure(run, "curves")
+    table = pd.read_csv(run.paths.reports / "curves.csv", float_precision="round_trip")
+    lines = [json.loads(line) for line in run.paths.step_log("m3ae-b100").read_text().splitlines()]
+    ours = table[table["model"] == "m3ae-b100"]
+    assert list(table.columns) == ["model", "samples", "image_loss", "text_loss", "lr"]
+    assert ours["text_loss"].to_list() == [line["text_loss"] for line in lines]
+    assert ours["samples"].to_list() == [line["samples"] for line in lines]
+    assert table.loc[table["model"] == "mae-b100", "text_loss"].isna().all()
+    assert "untrained-b" not in set(table["model"])
+
+
+def test_a_broken_step_log_is_one_clear_line(run):
+    made.write_pretrain(run, "mae-b100")
+    run.paths.step_log("mae-b100").write_text('{"step": 1\n')
+    with pytest.raises(UserError, match=r"steps\.jsonl: not one JSON object per line"):
+        curves_table(run)

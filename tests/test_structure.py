@@ -1,0 +1,79 @@
+"""The architecture that the folders promise: imports point one way, and the light parts stay light."""
+
+import ast
+import subprocess
+import sys
+
+import pytest
+
+from small_project import CHECKOUT
+
+LAYERS = {
+    "errors": set(),
+    "files": {"errors"},
+    "records": {"errors", "files"},
+    "config": {"errors"},
+    "data": {"errors", "files", "records", "config"},
+    "model": {"errors", "files"},
+    "train": {"errors", "files", "records", "config", "data", "model"},
+    "evaluate": {"errors", "files", "records", "config", "data", "model"},
+    "report": {"errors", "files", "records", "config", "data", "evaluate"},
+    "cli": {"errors", "files", "records", "config", "data", "model", "train", "evaluate", "report"},
+}
+SOURCE = CHECKOUT / "src/m3ae"
+FILES = sorted(path for path in SOURCE.rglob("*.py") if path.parent != SOURCE or path.stem in LAYERS)
+
+
+def imports(path):
+    """The parts of m3ae that a file imports, wherever in the file."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module] if node.module != "m3ae" else [f"m3ae.{alias.name}" for alias in node.names]
+        for name in names:
+            if name.startswith("m3ae."):
+                yield name.split(".")[1]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_imports_point_one_way(path):
+    part = path.relative_to(SOURCE).parts[0].removesuffix(".py")
+    assert set(imports(path)) <= LAYERS[part] | {part}
+
+
+def loaded_by(statement):
+    code = f"import sys; {statement}; print(' '.join(sys.modules))"
+    return set(
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.split()
+    )
+
+
+def test_the_command_line_and_the_workflow_import_nothing_heavy():
+    modules = loaded_by(
+        "from m3ae.cli.main import COMMANDS, main; [main.get_command(None, c) for c in COMMANDS]"
+    )
+    modules |= loaded_by("import m3ae.config, m3ae.config.datasets, m3ae.config.environment")
+    assert not modules & {"torch", "numpy", "pandas", "transformers", "img2dataset", "sklearn", "matplotlib"}
+
+
+def test_the_model_needs_torch_alone():
+    modules = loaded_by("import m3ae.model.m3ae, m3ae.model.weights")
+    assert not modules & {"torchvision", "timm", "transformers", "pandas", "pydantic", "m3ae.config"}
+
+
+def test_reports_are_made_without_torch():
+    modules = loaded_by(
+        "import m3ae.report.figure3, m3ae.report.figure6, m3ae.report.tables, m3ae.report.render"
+    )
+    assert "torch" not in modules
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_nothing_that_executes_a_file_is_called(path):
+    text = path.read_text()
+    for forbidden in ("pickle.load", "torch.load(", "allow_pickle=True", "shell=True"):
+        assert forbidden not in text

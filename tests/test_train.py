@@ -1,0 +1,190 @@
+"""Pre-training: schedule and decay as published, logs, records, kills, damaged checkpoints, bad losses."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from m3ae.errors import Again, UserError
+from m3ae.records import read_record
+from m3ae.train.build import build_model
+from m3ae.train.checkpoint import last_good, restore, save_checkpoint
+from m3ae.train.loop import Training, pretrain, state_folder
+from m3ae.train.optimizer import make_optimizer
+from m3ae.train.schedule import Schedule, schedule_of
+from m3ae.train.signals import StopRequest
+from small_project import CHECKOUT, make_micro
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return make_micro(tmp_path)
+
+
+def test_the_schedule_warms_up_to_the_scaled_peak_and_ends_at_zero(in_project):
+    from m3ae.config import load_run
+
+    schedule = schedule_of(load_run("paper"), "m3ae-b100")
+    assert schedule.peak == pytest.approx(2.4e-3)
+    assert schedule.lr(0) == 0
+    assert schedule.lr(schedule.warmup_steps) == pytest.approx(2.4e-3)
+    half = (schedule.warmup_steps + schedule.steps) // 2
+    assert schedule.lr(half) == pytest.approx(1.2e-3, rel=1e-3)
+    assert schedule.lr(schedule.steps) == pytest.approx(0, abs=1e-12)
+    assert schedule.warmup_steps / schedule.steps == pytest.approx(0.05, rel=1e-3)
+
+
+def test_the_schedule_is_half_a_cosine():
+    schedule = Schedule(peak=1.0, warmup_steps=10, steps=110)
+    for step in range(10, 110):
+        assert schedule.lr(step) == pytest.approx(0.5 * (1 + math.cos(math.pi * (step - 10) / 100)))
+
+
+def test_decay_hits_linear_weights_and_norm_scales_alone(run):
+    model = build_model(run, "m3ae-b100", 30)
+    decayed = {id(p) for p in make_optimizer(model, run.settings.pretrain).param_groups[0]["params"]}
+    names = {name for name, p in model.named_parameters() if id(p) in decayed}
+    assert "encoder.blocks.0.norm1.weight" in names
+    assert "patch_embedding.weight" in names
+    assert not [n for n in names if n.endswith("bias") or "token" in n or "type" in n or n.startswith("word")]
+    assert len(names) == sum(
+        n.endswith("weight") and n != "word_embedding.weight" for n, _ in model.named_parameters()
+    )
+
+
+def test_first_weights_depend_on_the_seed_alone(run):
+    torch.manual_seed(1)
+    first = build_model(run, "m3ae-b100", 30).state_dict()
+    torch.manual_seed(2)
+    assert all(torch.equal(first[k], v) for k, v in build_model(run, "m3ae-b100", 30).state_dict().items())
+
+
+@pytest.mark.parametrize("model", ["m3ae-b100", "mae-b100", "untrained-b"])
+def test_training_writes_encoder_log_and_record(run, model):
+    pretrain(run, model)
+    record = read_record(run.paths.record(model, "pretrain"))
+    steps = 0 if model == "untrained-b" else 40
+    assert record.details["steps"] == steps
+    assert record.details["samples"] == steps * 8
+    assert record.settings == run.stage("pretrain", model)
+    lines = [json.loads(line) for line in run.paths.step_log(model).read_text().splitlines()]
+    assert [line["step"] for line in lines] == list(range(5, steps + 1, 5))
+    if model == "m3ae-b100":
+        assert lines[-1]["text_loss"] < lines[0]["text_loss"]
+        assert {"image_loss", "lr", "grad_norm", "samples_per_s", "data_wait_share", "epoch"} <= set(lines[0])
+    assert not any(run.paths.state(model).iterdir())  # nothing is left of a finished training
+
+
+def test_stopped_training_goes_on_to_the_same_bytes(run):
+    pretrain(run, "m3ae-b100")
+    whole = run.paths.encoder("m3ae-b100").read_bytes()
+    stop = StopRequest()
+    inputs = read_record(run.paths.record("m3ae-b100", "pretrain")).inputs
+    folder = state_folder(run, "m3ae-b100", inputs)
+    from m3ae.data.stream import Stream
+
+    stop.note(signal.SIGTERM, None)
+    for expected in (1, 2, 3):  # one step each time
+        with pytest.raises(Again, match=f"SIGTERM came; saved at step {expected} of 40"):
+            Training(run, "m3ae-b100", Stream(run, "m3ae-b100"), folder).run_steps(0, stop)
+    pretrain(run, "m3ae-b100")
+    assert run.paths.encoder("m3ae-b100").read_bytes() == whole
+
+
+@pytest.mark.slow
+def test_killed_training_goes_on_to_the_same_bytes(run, tmp_path):
+    """Three real SIGKILLs at moments that differ; the checkpoint interval is a few milliseconds."""
+    pretrain(run, "m3ae-b100")
+    whole = run.paths.encoder("m3ae-b100").read_bytes()
+    run.paths.encoder("m3ae-b100").unlink()
+    command = [sys.executable, "-m", "m3ae.cli", "pretrain", "--run", "micro", "--model", "m3ae-b100"]
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT / "src")}
+    for wanted in (3, 11, 24):
+        process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL)
+        wait_for_checkpoint(run, wanted, process)
+        process.kill()
+        process.wait()
+    result = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert "going on from step" in result.stderr
+    assert run.paths.encoder("m3ae-b100").read_bytes() == whole
+
+
+def wait_for_checkpoint(run, wanted, process):
+    """Until a checkpoint of at least ``wanted`` steps lies there."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        notes = sorted(run.paths.state("m3ae-b100").glob("*/checkpoint-*.json"))
+        if notes and int(notes[-1].stem.split("-")[1]) >= wanted:
+            return
+        time.sleep(0.01)
+
+
+def saved(run, folder, *steps):
+    model = build_model(run, "m3ae-b100", 30)
+    optimizer = make_optimizer(model, run.settings.pretrain)
+    for step in steps:
+        save_checkpoint(folder, step, model, optimizer)
+    return model, optimizer
+
+
+def test_only_the_last_two_checkpoints_are_kept(run, tmp_path):
+    saved(run, tmp_path / "state", 1, 2, 3)
+    names = sorted(path.name for path in (tmp_path / "state").iterdir())
+    assert names == [f"checkpoint-0000000{n}.{end}" for n in (2, 3) for end in ("json", "safetensors")]
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "absent", "torn note"])
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_taken(run, tmp_path, damage):
+    model, optimizer = saved(run, tmp_path / "state", 10, 20)
+    path = tmp_path / "state" / "checkpoint-00000020.safetensors"
+    data = path.read_bytes()
+    if damage == "truncated":
+        path.write_bytes(data[:-7])
+    elif damage == "flipped":
+        path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    elif damage == "absent":
+        path.unlink()
+    else:
+        path.with_suffix(".json").write_text('{"step": 20')
+    warnings = []
+    found = last_good(tmp_path / "state", warn=warnings.append)
+    assert found.step == 10
+    assert len(warnings) == 1
+    assert "checkpoint-00000020.safetensors: damaged checkpoint passed over" in warnings[0]
+    restore(found, model, optimizer)
+
+
+def test_other_settings_never_find_the_state(run):
+    inputs = {"train_manifest": "a"}
+    assert state_folder(run, "m3ae-b100", inputs) != state_folder(run, "m3ae-b100", {"train_manifest": "b"})
+    assert state_folder(run, "m3ae-b100", inputs) != state_folder(run, "mae-b100", inputs)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_saves_nothing(run, monkeypatch):
+    from m3ae.model import m3ae
+
+    monkeypatch.setattr(
+        m3ae, "patch_error", lambda predicted, target: predicted.sum(dim=(1, 2)) * float("nan")
+    )
+    with pytest.raises(
+        UserError, match=r"m3ae-b100: image_loss and grad_norm not finite .* last good checkpoint"
+    ):
+        pretrain(run, "m3ae-b100")
+    assert not run.paths.encoder("m3ae-b100").exists()
+    assert not list(run.paths.state("m3ae-b100").glob("*/*.safetensors"))
+
+
+def test_a_folder_that_cannot_be_written_is_named(run):
+    run.paths.results("mae-b100").parent.mkdir(parents=True, exist_ok=True)
+    run.paths.results("mae-b100").write_text("a file where the folder should be")
+    with pytest.raises(UserError, match=r"results/micro/mae-b100/encoder.safetensors: cannot be written"):
+        pretrain(run, "mae-b100")

@@ -1,0 +1,142 @@
+"""The workflow itself: plans of the three runs, a whole small run, and what a change plans."""
+
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from small_project import CHECKOUT, MICRO, make_config
+
+SOURCE = {"num_train": 60, "num_heldout": 24, "num_probe_train": 80, "num_probe_test": 40, "bad_share": 0.1}
+STEPS = {
+    "models": {"m3ae-b100": {"epochs": 2}, "mae-b100": {"epochs": 2}},
+    "rows": ["m3ae-b100", "untrained-b"],
+}
+PROBE = {"epochs": 4, "warmup_epochs": 1, "base_lrs": [1.0]}
+
+
+def snakemake(folder, *arguments):
+    """Run Snakemake in a project folder; everything it prints."""
+    command = [sys.executable, "-m", "snakemake", *arguments]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    return result.returncode, result.stdout + result.stderr
+
+
+def planned(folder, *arguments):
+    """The rules that a dry run plans, with their number of jobs; `all` aside."""
+    code, text = snakemake(folder, *arguments, "--dry-run", "--quiet", "rules")
+    assert code == 0, text
+    table = re.findall(r"^(\w+) +(\d+)$", text, re.M)
+    return {rule: int(count) for rule, count in table if rule not in ("total", "all", "job")}
+
+
+def copy_project(folder):
+    """The files that the workflow consists of, as a clone has them."""
+    for name in ("workflow", "profiles", "config"):
+        shutil.copytree(CHECKOUT / name, folder / name)
+    shutil.copytree(CHECKOUT / "reports/templates", folder / "reports/templates")
+    shutil.copy(CHECKOUT / "Snakefile", folder)
+
+
+def micro_settings(**changes):
+    settings = {**MICRO, **STEPS, "data": {"source": SOURCE}, "probe": PROBE, "statistics": {"draws": 100}}
+    return {**settings, **changes}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A project folder in which the run `micro` was made."""
+    folder = tmp_path_factory.mktemp("workflow")
+    copy_project(folder)
+    make_config(folder, **micro_settings())
+    code, text = snakemake(folder, "all", "--config", "run=micro")
+    assert code == 0, text[-4000:]
+    return folder
+
+
+@pytest.mark.parametrize(("run", "models", "tasks"), [("tiny", 3, 3), ("photos", 3, 3), ("paper", 6, 3)])
+def test_the_whole_of_each_run_can_be_planned(tmp_path, run, models, tasks):
+    copy_project(tmp_path)
+    rules = planned(tmp_path, "all", "--config", f"run={run}")
+    for rule in ("pretrain", "features", "probe", "ood", "heldout"):
+        assert rules[rule] == models
+    assert rules["evalset"] == tasks
+    for rule in ("source", "tokens", "figure2", "figure3", "figure6", "curves", "report"):
+        assert rules[rule] == 1
+
+
+@pytest.mark.slow
+def test_a_small_run_makes_every_target(project):
+    for name in (
+        "index.html",
+        "figure2.png",
+        "figure3.csv",
+        "figure3.md",
+        "figure3.svg",
+        "figure6.csv",
+        "summary.json",
+    ):
+        assert (project / "reports/micro" / name).stat().st_size > 0
+    manifest = yaml.safe_load((project / "data/micro/shards/train/manifest.json").read_text())
+    assert manifest["count"] == 60
+    assert sum(manifest["rejected"].values()) == manifest["yield"]["urls"] - 60 == 6
+
+
+@pytest.mark.slow
+def test_a_second_call_does_nothing(project):
+    code, text = snakemake(project, "all", "--config", "run=micro")
+    assert code == 0
+    assert "Nothing to be done" in text
+
+
+@pytest.mark.slow
+def test_a_changed_probe_setting_plans_the_probe_and_what_follows(project):
+    make_config(project, **micro_settings(probe={**PROBE, "epochs": 5}))
+    try:
+        rules = planned(project, "all", "--config", "run=micro")
+    finally:
+        make_config(project, **micro_settings())
+    assert rules == {"probe": 2, "ood": 2, "figure3": 1, "figure6": 1, "report": 1}
+
+
+@pytest.mark.slow
+def test_how_often_it_saves_and_logs_plans_nothing(project):
+    make_config(project, **micro_settings(pretrain={"log_steps": 7, "checkpoint_minutes": 1.0}))
+    try:
+        assert planned(project, "all", "--config", "run=micro") == {}
+    finally:
+        make_config(project, **micro_settings())
+
+
+@pytest.mark.slow
+def test_white_space_and_comments_in_a_rule_plan_nothing(project):
+    path = project / "workflow/rules/evaluate.smk"
+    text = path.read_text()
+    changed = text.replace('"m3ae probe --run', '"m3ae  probe  --run').replace(
+        "rule probe:", "# why\nrule probe:"
+    )
+    assert changed != text
+    path.write_text(changed)
+    try:
+        assert planned(project, "all", "--config", "run=micro") == {}
+    finally:
+        path.write_text(text)
+
+
+@pytest.mark.slow
+def test_a_single_figure_is_a_target(project):
+    (project / "reports/micro/figure3.md").unlink()
+    assert planned(project, "figure3", "--config", "run=micro") == {"figure3": 1}
+
+
+def test_an_unknown_run_or_setting_is_one_clear_line(tmp_path):
+    copy_project(tmp_path)
+    code, text = snakemake(tmp_path, "-n", "all", "--config", "run=tinny")
+    assert code != 0
+    assert "run 'tinny': expected a file config/tinny.yaml" in text
+    code, text = snakemake(tmp_path, "-n", "all", "--config", "lr=3")
+    assert code != 0
+    assert "--config: expected run, data_root; got ['lr']" in text
