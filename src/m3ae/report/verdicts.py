@@ -15,7 +15,7 @@ from m3ae.report.results import find_record
 
 REPRODUCED, HOLDS, DEVIATES = "reproduced", "ordering holds", "deviates"
 NOT_RESOLVED, NOT_RUN = "not resolved", "not run"
-WEAKEST_FIRST = [DEVIATES, NOT_RUN, NOT_RESOLVED, HOLDS]
+WEAKEST_FIRST = [DEVIATES, NOT_RESOLVED, HOLDS]
 ITEMS = {"accuracy": ("correct",)}
 """Names of a metric's per-item values; an AUROC's are ``in`` and ``out``."""
 
@@ -24,7 +24,8 @@ def cell_verdict(run: Run, figure: str, cell: Mapping[Any, Any], ours: float | N
     """The verdict on one printed cell, of which this run's value is ``ours`` (%; None: not run).
 
     A comparable run is held to the number (within `check.tolerance_points`), every other run to the
-    orderings of the cell's panel that the cell takes part in; the weakest of these verdicts counts.
+    orderings of the cell's panel that the cell takes part in. The weakest verdict counts; an ordering
+    whose other side was not run judges nothing, and where none is left the verdict is empty.
     """
     if ours is None:
         return NOT_RUN
@@ -35,7 +36,7 @@ def cell_verdict(run: Run, figure: str, cell: Mapping[Any, Any], ours: float | N
     verdicts = [
         judge(difference(run, claim)) for claim in panel if cell["model"] in (claim.better, claim.worse)
     ]
-    return min(verdicts, key=WEAKEST_FIRST.index, default="")
+    return min(set(verdicts) - {NOT_RUN}, key=WEAKEST_FIRST.index, default="")
 
 
 def judge(found: Interval | None) -> str:
