@@ -39,7 +39,7 @@ def make_config(folder: Path, **changes) -> None:
 
 def make_micro(folder: Path, num: int = 50, **changes) -> Run:
     """The run `micro` with ``num`` raw samples, cleaned and tokenised; ``folder`` is the current one."""
-    from m3ae.data.clean import clean_split
+    from m3ae.data.clean.clean import clean_split
     from m3ae.data.tokens import make_tokens
 
     make_config(folder, **changes)

@@ -4,10 +4,10 @@ import tarfile
 import pyarrow.parquet as pq
 import pytest
 
-from m3ae.data.captions import normalise_caption
-from m3ae.data.clean import clean_split
+from m3ae.data.clean.captions import normalise_caption
+from m3ae.data.clean.clean import clean_split
+from m3ae.data.clean.rejects import download_reason
 from m3ae.data.manifest import read_manifest
-from m3ae.data.rejects import download_reason
 from m3ae.data.shards import Pairs, verify_shards
 from m3ae.errors import UserError
 from raw_shards import Answer, encoded, picture, project, write_raw
@@ -140,7 +140,7 @@ def test_an_interrupted_call_leaves_the_old_result(run, monkeypatch):
     old = files(run.paths.shards("train"))
     write_raw(run, "train", [good(1), good(2)])
     with monkeypatch.context() as patch:
-        patch.setattr("m3ae.data.clean.describe", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr("m3ae.data.clean.clean.describe", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             clean_split(run, "train")
     assert files(run.paths.shards("train")) == old

@@ -19,12 +19,12 @@ from click.testing import CliRunner
 
 from m3ae.cli.main import main
 from m3ae.config import load_run
-from m3ae.data import fetch
-from m3ae.data.download import download_split
-from m3ae.data.lists import read_list
-from m3ae.data.resume import finished_rows, finished_shards
-from m3ae.data.server import serve_folder
-from m3ae.data.sources import make_source
+from m3ae.data.download import fetch
+from m3ae.data.download.download import download_split
+from m3ae.data.download.resume import finished_rows, finished_shards
+from m3ae.data.download.server import serve_folder
+from m3ae.data.source.lists import read_list
+from m3ae.data.source.sources import make_source
 from m3ae.errors import UserError
 
 CONFIG = Path(__file__).parents[1] / "config"
@@ -149,7 +149,7 @@ def finish_without_img2dataset(run):
 
 def test_nothing_downloaded_is_an_error_with_the_reasons(project, monkeypatch):
     run = project(num_train=10, shard_samples=100)
-    monkeypatch.setattr("m3ae.data.download.fetch", finish_without_img2dataset(run))
+    monkeypatch.setattr("m3ae.data.download.download.fetch", finish_without_img2dataset(run))
     with pytest.raises(UserError, match=r"got none from 12 URLs \(download_timeout: 12\)"):
         download_split(run, "train", 1, 1)
     assert not run.paths.download("train").exists()
@@ -158,7 +158,7 @@ def test_nothing_downloaded_is_an_error_with_the_reasons(project, monkeypatch):
 @pytest.mark.parametrize("changed", ["list", "settings"])
 def test_another_list_or_setting_discards_the_old_shards(project, monkeypatch, changed):
     run = project(num_train=10, shard_samples=100)
-    monkeypatch.setattr("m3ae.data.download.fetch", lambda *_: None)
+    monkeypatch.setattr("m3ae.data.download.download.fetch", lambda *_: None)
     folder, report = run.paths.raw("train"), run.paths.download("train")
     with pytest.raises(UserError, match="1 of 1 raw shards failed"):
         download_split(run, "train", 1, 1)

@@ -9,8 +9,8 @@ import yaml
 from m3ae.config.datasets import files_of, load_dataset
 from m3ae.config.evaluation import EvalSplit
 from m3ae.config.run import Run
-from m3ae.data.evalsets import EvalImages, check_evalset, list_split
-from m3ae.data.listing import Listing
+from m3ae.data.evalsets.evalsets import EvalImages, check_evalset, list_split
+from m3ae.data.evalsets.listing import Listing
 from m3ae.errors import UserError
 from m3ae.files import sha256_of
 from raw_shards import ROOT, encoded, picture, project
@@ -180,7 +180,7 @@ def test_full_sets_and_subsets_lie_in_different_places():
 
 
 def test_the_classes_of_toy_sets_are_those_that_are_drawn(monkeypatch):
-    from m3ae.data.toy.attributes import COLOURS, DIGITS, PLACES, SIZES
+    from m3ae.data.source.toy.attributes import COLOURS, DIGITS, PLACES, SIZES
 
     labels = REGISTRY["toy-heldout-digits"]["labels"]
     assert labels == {"digit": [*DIGITS], "colour": [*COLOURS], "size": [*SIZES], "place": [*PLACES]}

@@ -16,7 +16,7 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from m3ae.config import load_run
-from m3ae.data.evalsets import check_evalset
+from m3ae.data.evalsets.evalsets import check_evalset
 from m3ae.errors import UserError
 from m3ae.evaluate.archive import Archive, write_archive
 from m3ae.evaluate.features import extract_features, pool

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from m3ae.data.examine import clean_image
+from m3ae.data.clean.examine import clean_image
+from m3ae.data.clean.rejects import RejectionError
 from m3ae.data.images import decode_rgb, normalise, to_rgb, view
-from m3ae.data.rejects import RejectionError
 from m3ae.errors import UserError
 from raw_shards import encoded, picture, project
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from m3ae.data.keyed import permutation, uniforms
+from m3ae.data.stream.keyed import permutation, uniforms
 
 
 def test_a_number_depends_on_its_key_alone():

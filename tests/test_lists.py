@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from m3ae.config import load_run
-from m3ae.data import sources
-from m3ae.data.lists import read_list
-from m3ae.data.server import serve_folder
-from m3ae.data.sources import make_source
-from m3ae.data.weblist import fetch_list, split_list
+from m3ae.data.download.server import serve_folder
+from m3ae.data.source import sources
+from m3ae.data.source.lists import read_list
+from m3ae.data.source.sources import make_source
+from m3ae.data.source.weblist import fetch_list, split_list
 from m3ae.errors import UserError
 
 CONFIG = Path(__file__).parents[1] / "config"

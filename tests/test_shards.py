@@ -3,7 +3,7 @@ from copy import deepcopy
 
 import pytest
 
-from m3ae.data.clean import clean_split
+from m3ae.data.clean.clean import clean_split
 from m3ae.data.shards import Pairs, verify_shards
 from m3ae.errors import UserError
 from raw_shards import Answer, encoded, picture, project, write_raw

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from m3ae.data.augment import Crop, apply_crop, draw_crop
-from m3ae.data.loader import load_steps
-from m3ae.data.stream import Stream, keeps_caption, pad_words
+from m3ae.data.stream.augment import Crop, apply_crop, draw_crop
+from m3ae.data.stream.loader import load_steps
+from m3ae.data.stream.stream import Stream, keeps_caption, pad_words
 from small_project import make_micro
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from m3ae.data.clean import clean_split
+from m3ae.data.clean.clean import clean_split
 from m3ae.data.tokens import Tokens, load_tokenizer, make_tokens
 from m3ae.data.wordpiece import BERT_VOCAB, bert_tokenizer, train_tokenizer
 from m3ae.errors import UserError

@@ -88,7 +88,7 @@ def test_stopped_training_goes_on_to_the_same_bytes(run):
     stop = StopRequest()
     inputs = read_record(run.paths.record("m3ae-b100", "pretrain")).inputs
     folder = state_folder(run, "m3ae-b100", inputs)
-    from m3ae.data.stream import Stream
+    from m3ae.data.stream.stream import Stream
 
     stop.note(signal.SIGTERM, None)
     for expected in (1, 2, 3):  # one step each time

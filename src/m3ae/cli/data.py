@@ -18,8 +18,8 @@ def data() -> None:
 @logged
 def source(run_name: str) -> None:
     """Make the lists train.tsv and heldout.tsv (`url<TAB>caption`); for `tiny`, the images too."""
-    from m3ae.data.lists import count_rows
-    from m3ae.data.sources import make_source
+    from m3ae.data.source.lists import count_rows
+    from m3ae.data.source.sources import make_source
 
     run = load_run(run_name)
     make_source(run)
@@ -41,7 +41,7 @@ def source(run_name: str) -> None:
 @logged
 def download(run_name: str, split: str, processes: int, threads: int) -> None:
     """Download a split's images with img2dataset. Goes on where an interrupted call stopped."""
-    from m3ae.data.download import download_split
+    from m3ae.data.download.download import download_split
 
     run = load_run(run_name)
     download_split(run, split, processes, threads)
@@ -55,7 +55,7 @@ def download(run_name: str, split: str, processes: int, threads: int) -> None:
 @logged
 def clean(run_name: str, split: str) -> None:
     """Decode, check and normalise a split's samples; write clean shards and their manifest."""
-    from m3ae.data.clean import clean_split
+    from m3ae.data.clean.clean import clean_split
 
     run = load_run(run_name)
     clean_split(run, split)
@@ -90,7 +90,7 @@ def tokens(run_name: str) -> None:
 @logged
 def evalset(run_name: str, dataset: str) -> None:
     """Check an evaluation set's files against the registry, and list them."""
-    from m3ae.data.evalsets import check_evalset
+    from m3ae.data.evalsets.evalsets import check_evalset
 
     run = load_run(run_name)
     check_evalset(run, dataset)

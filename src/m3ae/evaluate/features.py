@@ -14,7 +14,7 @@ from tqdm import tqdm
 from m3ae.config import Run
 from m3ae.config.datasets import load_dataset
 from m3ae.config.evaluation import EvalSplit
-from m3ae.data.evalsets import EvalImages
+from m3ae.data.evalsets.evalsets import EvalImages
 from m3ae.data.images import normalise, view
 from m3ae.errors import UserError
 from m3ae.evaluate.archive import write_archive

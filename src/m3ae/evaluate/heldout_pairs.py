@@ -9,9 +9,9 @@ from torch import Tensor
 
 from m3ae.config.run import Run
 from m3ae.data.images import normalise, view
-from m3ae.data.keyed import IMAGE_MASK, PAIRS, TEXT_MASK, permutation, uniforms
 from m3ae.data.shards import Pairs
-from m3ae.data.stream import pad_words
+from m3ae.data.stream.keyed import IMAGE_MASK, PAIRS, TEXT_MASK, permutation, uniforms
+from m3ae.data.stream.stream import pad_words
 from m3ae.data.tokens import Tokens
 
 EPOCH = 0  # held-out samples are seen once

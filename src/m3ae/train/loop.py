@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 
 from m3ae.config.run import Run
-from m3ae.data.loader import TensorBatch, load_steps
-from m3ae.data.stream import Stream
+from m3ae.data.stream.loader import TensorBatch, load_steps
+from m3ae.data.stream.stream import Stream
 from m3ae.errors import Again, UserError
 from m3ae.files import sha256_of, write_text
 from m3ae.model.m3ae import M3AE

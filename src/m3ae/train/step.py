@@ -8,7 +8,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from m3ae.config.data import Image
-from m3ae.data.loader import TensorBatch
+from m3ae.data.stream.loader import TensorBatch
 from m3ae.model.m3ae import M3AE
 
 

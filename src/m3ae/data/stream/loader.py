@@ -8,7 +8,7 @@ from jaxtyping import Bool, Int, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from m3ae.data.stream import Batch, Stream
+from m3ae.data.stream.stream import Batch, Stream
 
 
 class TensorBatch(NamedTuple):

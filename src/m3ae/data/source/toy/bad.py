@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from m3ae.data.lists import Row
+from m3ae.data.source.lists import Row
 
 ERROR_PAGE = b"<!DOCTYPE html>\n<html><head><title>Not found</title></head><body>Gone.</body></html>\n"
 KINDS = ("dead", "page", "truncated", "duplicate")

@@ -11,9 +11,9 @@ import numpy as np
 from jaxtyping import Bool, Int64, UInt8
 
 from m3ae.config.run import Run
-from m3ae.data.augment import apply_crop, draw_crop
-from m3ae.data.keyed import CAPTION, IMAGE_MASK, SHUFFLE, TEXT_MASK, permutation, uniforms
 from m3ae.data.shards import Pairs
+from m3ae.data.stream.augment import apply_crop, draw_crop
+from m3ae.data.stream.keyed import CAPTION, IMAGE_MASK, SHUFFLE, TEXT_MASK, permutation, uniforms
 from m3ae.data.tokens import Tokens
 
 PAD = 0  # id of the padding word piece

@@ -4,8 +4,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from m3ae.data.toy.attributes import COLOURS, PLACES, SIZES, Figure, Scene
-from m3ae.data.toy.digits import Pool
+from m3ae.data.source.toy.attributes import COLOURS, PLACES, SIZES, Figure, Scene
+from m3ae.data.source.toy.digits import Pool
 
 RGB = {
     "red": (222, 28, 36),

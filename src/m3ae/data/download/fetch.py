@@ -1,4 +1,4 @@
-"""img2dataset in a process of its own: ``python -m m3ae.data.fetch``, its arguments as one line of JSON.
+"""img2dataset in a process of its own: ``python -m m3ae.data.download.fetch``, arguments as a line of JSON.
 
 It starts its workers anew ("spawn"), which imports their program's main module again: from a test,
 a notebook or our command line that would be the wrong one. Here it is this file, which is light.
@@ -29,7 +29,7 @@ def fetch(
     It and its workers end with this process, however that ends: they watch the pipe between them.
     Raises UserError if it fails.
     """
-    command = [sys.executable, "-m", "m3ae.data.fetch"]
+    command = [sys.executable, "-m", "m3ae.data.download.fetch"]
     environment = {**environment, "NO_ALBUMENTATIONS_UPDATE": "1"}
     with (
         log.open("ab") as output,

@@ -13,13 +13,13 @@ from PIL import Image
 from tqdm import tqdm
 
 from m3ae.config.data import ToySource
-from m3ae.data.lists import Row, write_list
-from m3ae.data.toy.attributes import COLOURS, PLACES, SIZES, Scene
-from m3ae.data.toy.bad import bad_rows
-from m3ae.data.toy.captions import describe
-from m3ae.data.toy.digits import UNSEEN, Pool, digit_pools
-from m3ae.data.toy.scenes import draw_scene, paint
-from m3ae.data.toy.textures import draw_texture
+from m3ae.data.source.lists import Row, write_list
+from m3ae.data.source.toy.attributes import COLOURS, PLACES, SIZES, Scene
+from m3ae.data.source.toy.bad import bad_rows
+from m3ae.data.source.toy.captions import describe
+from m3ae.data.source.toy.digits import UNSEEN, Pool, digit_pools
+from m3ae.data.source.toy.scenes import draw_scene, paint
+from m3ae.data.source.toy.textures import draw_texture
 
 JPEG_QUALITY = 95  # of every set alike: compression leaks into out-of-distribution scores
 DESCRIBED_TWICE = 0.25  # share of the scenes with two captions, as real sets have several

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from m3ae.config import Run
-from m3ae.data.fetch import fetch
-from m3ae.data.lists import read_list
-from m3ae.data.raw import read_failures
-from m3ae.data.resume import SCRATCH, discard_unlike, finished_rows, finished_shards
-from m3ae.data.server import serve_folder
-from m3ae.data.sources import served_folder
+from m3ae.data.clean.raw import read_failures
+from m3ae.data.download.fetch import fetch
+from m3ae.data.download.resume import SCRATCH, discard_unlike, finished_rows, finished_shards
+from m3ae.data.download.server import serve_folder
+from m3ae.data.source.lists import read_list
+from m3ae.data.source.sources import served_folder
 from m3ae.errors import UserError
 from m3ae.files import sha256_of, write_text
 

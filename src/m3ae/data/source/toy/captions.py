@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from m3ae.data.toy.attributes import COLOURS, DIGITS, PLACES, SIZES, Figure, Scene
+from m3ae.data.source.toy.attributes import COLOURS, DIGITS, PLACES, SIZES, Figure, Scene
 
 __all__ = ["COLOURS", "DIGITS", "PLACES", "SIZES", "describe"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from m3ae.data.lists import HTTP, Row, read_rows, write_list
+from m3ae.data.source.lists import HTTP, Row, read_rows, write_list
 from m3ae.errors import UserError
 from m3ae.files import atomic_write
 

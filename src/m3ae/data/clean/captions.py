@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from m3ae.config.data import Clean
-from m3ae.data.rejects import RejectionError
+from m3ae.data.clean.rejects import RejectionError
 
 
 def normalise_caption(text: str) -> str:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from m3ae.data.keyed import CROP, FLIP, uniforms
+from m3ae.data.stream.keyed import CROP, FLIP, uniforms
 
 ATTEMPTS = 10
 ASPECTS = (3 / 4, 4 / 3)  # torchvision's default, which the authors' data.py uses

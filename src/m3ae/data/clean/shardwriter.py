@@ -14,7 +14,7 @@ from typing import Any, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from m3ae.data.examine import CleanSample
+from m3ae.data.clean.examine import CleanSample
 from m3ae.data.manifest import INDEX, Shard
 from m3ae.errors import UserError
 from m3ae.files import sha256_of

@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from m3ae.config import Run
 from m3ae.config.datasets import Dataset, files_of, load_dataset
+from m3ae.data.evalsets.listing import ListedFile, ListedSplit, Listing, read_listing
 from m3ae.data.images import decode_rgb
-from m3ae.data.listing import ListedFile, ListedSplit, Listing, read_listing
 from m3ae.errors import UserError
 from m3ae.files import sha256_of, write_text
 

@@ -3,8 +3,8 @@
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from m3ae.data.toy.attributes import COLOURS
-from m3ae.data.toy.scenes import NOISE, contrast, shade
+from m3ae.data.source.toy.attributes import COLOURS
+from m3ae.data.source.toy.scenes import NOISE, contrast, shade
 
 
 def stripes(rng: np.random.Generator, px: int) -> Float[np.ndarray, "px px"]:

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ValidationError
 
 from m3ae.config import Run
-from m3ae.data.orientation import UPRIGHT, noted_orientation
-from m3ae.data.rejects import Rejected, download_reason
+from m3ae.data.clean.orientation import UPRIGHT, noted_orientation
+from m3ae.data.clean.rejects import Rejected, download_reason
 from m3ae.errors import UserError
 
 IMAGE_ENDINGS = ("jpg", "jpeg", "png", "webp")

@@ -9,11 +9,11 @@ from urllib.parse import quote
 from m3ae.config import Run
 from m3ae.config.data import Flickr8kSource, ToySource
 from m3ae.config.paths import data_root
-from m3ae.data.lists import Row, write_list
+from m3ae.data.source.lists import Row, write_list
 from m3ae.errors import UserError
 
 HOST = "http://127.0.0.1:8765"
-"""Stands in lists for images of this machine. Nobody listens there: see `m3ae.data.server`."""
+"""Stands in lists for images of this machine. Nobody listens there: see `m3ae.data.download.server`."""
 
 FLICKR8K = (
     "get Flickr8k from https://github.com/jbrownlee/Datasets/releases, lay it out as data/README.md says, "
@@ -29,7 +29,7 @@ def make_source(run: Run) -> None:
     elif isinstance(source, Flickr8kSource):
         make_flickr8k_lists(run, source)
     else:
-        from m3ae.data.weblist import fetch_list, split_list
+        from m3ae.data.source.weblist import fetch_list, split_list
 
         whole = run.paths.source / "list.tsv"
         if not whole.is_file():
@@ -47,7 +47,7 @@ def served_folder(run: Run) -> Path | None:
 
 def make_toy_source(run: Run, source: ToySource) -> None:
     """Make the scenes beside the old folder, and put them in its place when all are there."""
-    from m3ae.data.toy.write import make_toy
+    from m3ae.data.source.toy.write import make_toy
 
     folder = run.paths.source
     try:

@@ -1,0 +1,1 @@
+"""Downloading a list with img2dataset: served from here where the pictures are ours, restartable."""

@@ -1,0 +1,1 @@
+"""Evaluation sets: checked against the registry, then streamed."""

@@ -1,0 +1,1 @@
+"""Where pairs come from: lists `url<TAB>caption`, and the pictures that `tiny` makes itself."""

@@ -1,0 +1,1 @@
+"""The deterministic stream of training samples: order, crops, masks, batches."""
