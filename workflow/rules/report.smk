@@ -65,11 +65,12 @@ rule figure6:
 
 
 rule curves:
-    """Training curves of every model."""
+    """Training curves of every model, and the step logs behind them."""
     input:
         expand("results/{run}/{model}/steps.jsonl", run=run.name, model=run.models),
     output:
         multiext(f"reports/{run.name}/curves", ".csv", ".svg", ".png"),
+        logs=expand("reports/{run}/logs/{model}.jsonl", run=run.name, model=run.models),
     log:
         f"logs/{run.name}/curves.log",
     params:

@@ -77,6 +77,10 @@ class Paths:
         """One JSON line per logged step."""
         return self.results(model) / "steps.jsonl"
 
+    def reference_log(self, model: str) -> Path:
+        """The step log as published with the reports, for others to compare theirs with."""
+        return self.reports / "logs" / f"{model}.jsonl"
+
     def features(self, model: str) -> Path:
         """Features of every evaluation split."""
         return self.results(model) / "features.safetensors"

@@ -22,8 +22,11 @@ DASHES = ["-", "--", ":", "-."]
 
 
 def make_curves(run: Run) -> None:
-    """Write ``curves.csv`` (tidy), ``.svg`` and ``.png``."""
+    """Write ``curves.csv`` (tidy), ``.svg`` and ``.png``, and each step log as a reference log."""
     table = curves_table(run)
+    for model in run.models:
+        if run.paths.step_log(model).is_file():
+            write_text(run.paths.reference_log(model), run.paths.step_log(model).read_text())
     write_text(run.paths.reports / f"{NAME}.csv", table.to_csv(index=False, lineterminator="\n"))
     with style.theme():
         style.save(draw(run, table), run, NAME, describe(run, table))
