@@ -13,10 +13,12 @@ rule pretrain:
     log:
         "logs/{run}/{model}/pretrain.log",
     retries: 3
+    threads: 1  # one computes; more decode ahead, as a GPU needs: set-threads in the profile
     params:
         stage=lambda w: run.stage("pretrain", w.model),
     shell:
-        "m3ae pretrain --run {wildcards.run} --model {wildcards.model} --log {log}"
+        "m3ae pretrain --run {wildcards.run} --model {wildcards.model}"
+        " --workers $(({threads} - 1)) --log {log}"
 
 
 rule heldout:
