@@ -1,7 +1,9 @@
 # Two commands do everything: `make all` and `make test`. Each step also works by itself.
 SHELL := /bin/bash
 VENV := .venv
-PYTHON ?= $(shell for p in python3.12 python3.11 python3; do command -v $$p && break; done)
+# The first Python that is really there, of a supported version, able to make an environment
+SUPPORTED := import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))
+PYTHON ?= $(shell for p in python3 python3.12 python3.11; do $$p -c '$(SUPPORTED)' 2>/dev/null && echo $$p && break; done)
 RUN ?= tiny
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # img2dataset's image library must not look for updates
@@ -16,6 +18,7 @@ all: env ## the whole paper at toy scale: environment, workflow, report
 env: $(VENV)/.installed ## the virtual environment .venv, as constraints.txt pins it
 
 $(VENV)/.installed: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "expected Python 3.11 or 3.12 with venv; install it, or make PYTHON=/its/path" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
 	@touch $@
