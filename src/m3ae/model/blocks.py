@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 EPS = 1e-6  # of every LayerNorm, in flax and in Facebook's MAE
-SHORT = 128  # tokens; up to here two matrix products beat torch's fused attention on a processor
+SHORT = 128  # tokens; up to here two matrix products beat torch's fused attention in bf16 on a processor
 
 
 class Attention(nn.Module):
@@ -34,14 +34,19 @@ def attend(
 ) -> Float[Tensor, "batch heads tokens dim"]:
     """Softmax attention over the tokens where ``is_key`` is True.
 
-    torch's fused kernel, save where it is slow: on a processor its backward pass loses to two matrix
-    products on short sequences, and bf16 to fp32 on long ones (benchmarks/attention.py).
+    torch's fused kernel, save in bf16 on a processor, where it is slow: short sequences are faster as
+    two matrix products, long ones in fp32 (benchmarks/attention.py).
     """
-    if query.device.type != "cpu":
-        return F.scaled_dot_product_attention(query, key, value, attn_mask=is_key)
-    if query.shape[-2] > SHORT:
-        return F.scaled_dot_product_attention(query.float(), key.float(), value.float(), attn_mask=is_key)
-    weights = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
+    if query.device.type == "cpu" and query.dtype == torch.bfloat16:
+        if query.shape[-2] <= SHORT:
+            return matrix_products(query, key, value, is_key)
+        query, key, value = query.float(), key.float(), value.float()
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=is_key)
+
+
+def matrix_products(query: Tensor, key: Tensor, value: Tensor, is_key: Tensor | None) -> Tensor:
+    """Attention as it is written, the softmax in fp32; shapes as in ``attend``."""
+    weights = ((query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)).float()
     if is_key is not None:
         weights = weights.masked_fill(~is_key, float("-inf"))
     return weights.softmax(dim=-1).to(value.dtype) @ value

@@ -34,6 +34,7 @@ def pretrain(run: Run, name: str, workers: int = 0) -> None:
     SIGUSR1, with the state saved; UserError if a loss or gradient is not finite.
     """
     started = time.time()
+    run.model(name)  # a wrong name is the first thing to say
     stream = Stream(run, name)
     inputs = {
         "train_manifest": sha256_of(run.paths.manifest("train")),
