@@ -8,7 +8,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 from m3ae.config import load_run
-from m3ae.config.datasets import load_dataset
+from m3ae.config.datasets import evalset_stage, load_dataset
 from m3ae.config.environment import prepare_jobs
 from m3ae.errors import UserError
 

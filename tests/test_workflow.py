@@ -112,6 +112,22 @@ def test_how_often_it_saves_and_logs_plans_nothing(project):
 
 
 @pytest.mark.slow
+def test_a_changed_entry_of_the_registry_plans_its_own_set_alone(project):
+    path = project / "config/datasets.yaml"
+    text = path.read_text()
+    try:
+        path.write_text(f"# a comment\n{text}")
+        assert planned(project, "all", "--config", "run=micro") == {}
+        path.write_text(text.replace("toy-textures-test.parquet", "toy-textures-te*.parquet"))
+        assert planned(project, "data/micro/evalsets/toy-scenes.json", "--config", "run=micro") == {}
+        rules = planned(project, "all", "--config", "run=micro")
+    finally:
+        path.write_text(text)
+    assert rules["evalset"] == 1
+    assert not {"pretrain", "source", "download", "tokens", "heldout"} & set(rules)
+
+
+@pytest.mark.slow
 def test_white_space_and_comments_in_a_rule_plan_nothing(project):
     path = project / "workflow/rules/evaluate.smk"
     text = path.read_text()

@@ -64,13 +64,12 @@ rule tokens:
 rule evalset:
     """Check an evaluation set against the registry: counts, checksums, labels."""
     input:
-        registry="config/datasets.yaml",
-        made_here=lambda w: rules.source.output.train if w.dataset in made_here else [],
+        lambda w: rules.source.output.train if w.dataset in made_here else [],
     output:
         "data/{run}/evalsets/{dataset}.json",
     log:
         "logs/{run}/evalset-{dataset}.log",
     params:
-        stage=run.stage("evalset"),
+        stage=lambda w: evalset_stage(run, w.dataset),
     shell:
         "m3ae data evalset --run {wildcards.run} --dataset {wildcards.dataset} --log {log}"

@@ -1,12 +1,15 @@
 """The registry of evaluation sets: ``config/datasets.yaml``."""
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from m3ae.config.base import Positive, Settings
 from m3ae.config.load import nearest, read_yaml
 from m3ae.config.paths import Paths, data_root
+from m3ae.config.run import Run
+from m3ae.config.stages import sort_keys
 from m3ae.errors import UserError
 
 REGISTRY = Path("config/datasets.yaml")
@@ -63,6 +66,11 @@ def load_dataset(name: str) -> Dataset:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
         raise UserError(f"{REGISTRY}: {name}.{key}: {first['msg'].lower()}, got {first['input']!r}") from None
+
+
+def evalset_stage(run: Run, name: str) -> dict[str, Any]:
+    """The identity of the stage that checks an evaluation set: its entry, whatever else the registry says."""
+    return sort_keys({**run.stage("evalset"), "entry": load_dataset(name).plain()})
 
 
 def files_of(run: str, dataset: Dataset, split: str) -> list[Path]:
