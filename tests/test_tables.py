@@ -17,7 +17,6 @@ from m3ae.report.paper import read_numbers
 from m3ae.report.tables import COLUMNS, figure_table
 from m3ae.report.verdicts import orderings
 
-SHARED = Path(__file__).parents[1].parent / "shared"
 M3AE, MAE, UNTRAINED = "m3ae-b100", "mae-b100", "untrained-b"
 
 
@@ -45,15 +44,19 @@ def test_every_printed_number_stands_once(run):
     assert set(numbers["model"]) - set(run.settings.models) == {"clip-b", "supervised-b"}
 
 
-def test_the_numbers_are_those_of_the_fact_sheet():
-    if not (SHARED / "PAPER.md").is_file():
-        pytest.skip("no ../shared/PAPER.md beside the checkout")
-    text = (SHARED / "PAPER.md").read_text(encoding="utf-8")
-    section = text[text.index("### Figure 3") : text.index("### The other figures")]
-    lines = (made.CHECKOUT / "config/paper_numbers.csv").read_text(encoding="utf-8").splitlines()[1:]
-    for line in lines:
-        value = next(part for part in line.replace('"', ",").split(",") if part.replace(".", "").isdigit())
-        assert f" {value} |" in section, line
+def test_the_numbers_keep_the_orderings_that_the_paper_states(run):
+    numbers = read_numbers()
+    v1 = numbers[numbers["version"] == "v1"]
+    scaling = v1[v1["figure"] == "figure4"]
+    by_model = scaling.drop_duplicates("model").set_index("model")["value"]
+    sizes = [name.removeprefix("mae-") for name in by_model.index if name.startswith("mae-")]
+    assert sorted(sizes) == ["b50", "l100", "l25", "l50", "s50"]
+    assert all(by_model[f"m3ae-{size}"] > by_model[f"mae-{size}"] for size in sizes)
+    assert by_model["m3ae-l50"] - by_model["mae-l50"] == pytest.approx(14.0)
+    for version, rows in numbers[numbers["figure"] == "figure5"].groupby("version"):
+        by_model = rows.set_index("model")["value"]
+        assert by_model.idxmax() == "m3ae-l50", version  # text mask ratio 0.75
+        assert by_model.idxmin() == "m3ae-l50-text15", version
 
 
 def test_a_missing_column_of_the_numbers_is_one_clear_line(run):

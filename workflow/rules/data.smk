@@ -23,10 +23,12 @@ rule download:
     log:
         "logs/{run}/download-{split}.log",
     retries: 2
+    threads: 1  # shards at a time, sixteen connections each: set-threads in the profile
     params:
         stage=run.stage("download"),
     shell:
-        "m3ae data download --run {wildcards.run} --split {wildcards.split} --log {log}"
+        "m3ae data download --run {wildcards.run} --split {wildcards.split}"
+        " --processes {threads} --log {log}"
 
 
 rule clean:

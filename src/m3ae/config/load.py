@@ -78,7 +78,7 @@ class UniqueKeyLoader(yaml.SafeLoader):
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML mapping, or a UserError with the line of the mistake."""
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), UniqueKeyLoader)  # a SafeLoader
+        content = UniqueKeyLoader(path.read_text(encoding="utf-8")).get_single_data()
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; is this the project folder?") from None
     except UnicodeDecodeError:
