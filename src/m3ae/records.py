@@ -17,6 +17,8 @@ from m3ae.files import write_text
 if TYPE_CHECKING:
     import numpy as np
 
+# What a run writes itself does not make its code differ from the commit.
+NOT_RESULTS = ("--", ".", ":!results", ":!reports", ":!README.md", ":!docs")
 LIBRARIES = ("m3ae", "torch", "numpy", "scikit-learn", "pillow", "tokenizers")
 
 
@@ -98,7 +100,7 @@ def provenance(started: float) -> dict[str, Any]:
     """Commit, versions, machine and wall time of work that began at ``started`` (time.time())."""
     return {
         "commit": git("rev-parse", "HEAD"),
-        "uncommitted_changes": bool(git("status", "--porcelain", "--untracked-files=no")),
+        "uncommitted_changes": bool(git("status", "--porcelain", "--untracked-files=no", *NOT_RESULTS)),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "wall_s": round(time.time() - started, 1),
         "machine": machine(),

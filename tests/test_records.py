@@ -1,0 +1,72 @@
+"""Records: items come back, broken files are named, provenance tells code from results."""
+
+import subprocess
+import time
+
+import numpy as np
+import pytest
+
+from m3ae.errors import UserError
+from m3ae.records import Items, Metric, Record, provenance, read_record
+
+
+def record(**changes):
+    metric = Metric(
+        value=1.0, low=0.5, high=1.5, n=3, unit="%", items={"correct": Items.pack(np.array([1, 0, 1]))}
+    )
+    fields = {
+        "run": "tiny",
+        "model": "m",
+        "stage": "probe",
+        "metrics": {"accuracy": metric},
+        "settings": {},
+        "inputs": {},
+        "seeds": [1],
+    }
+    return Record(**{**fields, **changes})
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.bool_, np.float32, np.int64, ">f4"])
+def test_items_come_back_as_they_were(dtype):
+    values = np.array([0, 1, 1, 0, 1], dtype)
+    assert np.array_equal(Items.pack(values).unpack(), values)
+
+
+def test_a_record_comes_back_as_it_was(tmp_path):
+    record().write(tmp_path / "a/b.json")
+    assert read_record(tmp_path / "a/b.json") == record()
+
+
+@pytest.mark.parametrize("text", ["", "{}", "not json", '{"run": "tiny"'])
+def test_a_broken_record_is_named_in_one_line(tmp_path, text):
+    path = tmp_path / "a.json"
+    path.write_text(text)
+    with pytest.raises(UserError, match=r"a\.json: not a record \(.*\); remove it and run again"):
+        read_record(path)
+
+
+def test_a_missing_record_says_what_makes_it(tmp_path):
+    with pytest.raises(UserError, match="no such record; the workflow makes it: snakemake"):
+        read_record(tmp_path / "a.json")
+
+
+def git(folder, *arguments):
+    identity = ["-c", "user.name=Test", "-c", "user.email=test@example.org"]
+    subprocess.run(["git", *identity, *arguments], cwd=folder, capture_output=True, check=True)
+
+
+def test_changed_code_is_told_from_changed_results(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert provenance(time.time())["commit"] is None
+    (tmp_path / "results").mkdir()
+    for name in ("code.py", "results/a.json"):
+        (tmp_path / name).write_text("1")
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", "-A")
+    git(tmp_path, "commit", "-qm", "first")
+    (tmp_path / "results/a.json").write_text("2")
+    facts = provenance(time.time())
+    assert len(facts["commit"]) == 40
+    assert facts["uncommitted_changes"] is False
+    (tmp_path / "code.py").write_text("2")
+    assert provenance(time.time())["uncommitted_changes"] is True
