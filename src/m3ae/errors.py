@@ -1,4 +1,9 @@
-"""The one exception that a user may see as a single line."""
+"""What a user may see as a single line."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 class UserError(Exception):
@@ -10,3 +15,9 @@ class UserError(Exception):
 
 class Again(Exception):
     """The work was interrupted in good order and its state is saved: start it again."""
+
+
+def first_finding(error: "ValidationError") -> str:
+    """Where a file is not what it should be, and why: `key: message`, the first of pydantic's findings."""
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'file'}: {first['msg']}"

@@ -1,7 +1,8 @@
-"""Files that are either whole or absent: write aside, flush to disk, rename."""
+"""Files and folders that are either whole or absent: write aside, then rename."""
 
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,6 +44,32 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write ``text`` (UTF-8) to ``path`` atomically."""
     with atomic_write(path, "w") as file:
         file.write(text)
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """A temporary neighbour that replaces ``folder`` if the block succeeds; else ``folder`` stays."""
+    partial, old = (folder.with_name(f".{folder.name}.{word}") for word in ("partial", "old"))
+    try:
+        put_back(old, folder)  # an earlier call was killed between the two renames
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        yield partial
+        if folder.exists():
+            folder.rename(old)
+        partial.rename(folder)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error}); the earlier content is kept") from None
+    finally:
+        put_back(old, folder)
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def put_back(old: Path, folder: Path) -> None:
+    """Make ``old`` the ``folder`` again if that is gone; else remove it."""
+    if old.exists() and not folder.exists():
+        old.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:

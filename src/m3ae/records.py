@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from m3ae.errors import UserError
+from m3ae.errors import UserError, first_finding
 from m3ae.files import write_text
 
 if TYPE_CHECKING:
@@ -91,9 +91,7 @@ def read_record(path: Path) -> Record:
     except FileNotFoundError:
         raise UserError(f"{path}: no such record; the workflow makes it: snakemake {path}") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "file"
-        raise UserError(f"{path}: not a record ({where}: {first['msg']}); remove it and run again") from None
+        raise UserError(f"{path}: not a record ({first_finding(error)}); remove it and run again") from None
 
 
 def provenance(started: float) -> dict[str, Any]:

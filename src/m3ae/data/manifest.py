@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from m3ae.errors import UserError
+from m3ae.errors import UserError, first_finding
 from m3ae.files import write_text
 
 MANIFEST = "manifest.json"
@@ -82,8 +82,6 @@ def read_manifest(path: Path) -> Manifest:
     except FileNotFoundError:
         raise UserError(f"{path}: no such manifest; the workflow makes it: snakemake {path}") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "file"
         raise UserError(
-            f"{path}: not a manifest ({where}: {first['msg']}); rebuild it: snakemake --force {path}"
+            f"{path}: not a manifest ({first_finding(error)}); rebuild it: snakemake --force {path}"
         ) from None

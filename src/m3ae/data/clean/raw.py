@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from m3ae.config import Run
 from m3ae.data.clean.orientation import UPRIGHT, noted_orientation
 from m3ae.data.clean.rejects import Rejected, download_reason
-from m3ae.errors import UserError
+from m3ae.errors import UserError, first_finding
 
 IMAGE_ENDINGS = ("jpg", "jpeg", "png", "webp")
 FETCH_AGAIN = "remove this raw shard and run the download again"
@@ -78,10 +78,8 @@ def read_report(path: Path) -> DownloadReport:
             f"{path}: expected the report of a finished download, found nothing; run snakemake {path}"
         ) from None
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"])) or "file"
         raise UserError(
-            f"{path}: not a download report ({key}: {first['msg']}); remove it, then run snakemake {path}"
+            f"{path}: not a download report ({first_finding(error)}); remove it, then run snakemake {path}"
         ) from None
 
 

@@ -3,10 +3,7 @@
 import io
 import json
 import os
-import shutil
 import tarfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,7 +13,6 @@ import pyarrow.parquet as pq
 
 from m3ae.data.clean.examine import CleanSample
 from m3ae.data.manifest import INDEX, Shard
-from m3ae.errors import UserError
 from m3ae.files import sha256_of
 
 INDEX_SCHEMA = pa.schema(
@@ -32,32 +28,6 @@ INDEX_SCHEMA = pa.schema(
         ("sha256", pa.string()),  # of the image as received
     ]
 )
-
-
-@contextmanager
-def new_folder(folder: Path) -> Iterator[Path]:
-    """A temporary neighbour that replaces ``folder`` if the block succeeds; else ``folder`` stays."""
-    partial, old = (folder.with_name(f".{folder.name}.{word}") for word in ("partial", "old"))
-    try:
-        put_back(old, folder)  # an earlier call was killed between the two renames
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        yield partial
-        if folder.exists():
-            folder.rename(old)
-        partial.rename(folder)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written ({error}); the earlier content is kept") from None
-    finally:
-        put_back(old, folder)
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def put_back(old: Path, folder: Path) -> None:
-    """Make ``old`` the ``folder`` again if that is gone; else remove it."""
-    if old.exists() and not folder.exists():
-        old.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 class ShardWriter:

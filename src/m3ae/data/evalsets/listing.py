@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from m3ae.errors import UserError
+from m3ae.errors import UserError, first_finding
 
 
 class Entry(BaseModel):
@@ -47,10 +47,8 @@ def read_listing(path: Path, split: str) -> ListedSplit:
     except FileNotFoundError:
         raise UserError(f"{path}: no such listing; the workflow makes it: snakemake {path}") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "file"
         again = f"make it again: snakemake --force {path}"
-        raise UserError(f"{path}: not a listing ({where}: {first['msg']}); {again}") from None
+        raise UserError(f"{path}: not a listing ({first_finding(error)}); {again}") from None
     if split not in listing.splits:
         raise UserError(
             f"{path}: expected split {split!r}, found {', '.join(listing.splits)}; "

@@ -1,7 +1,5 @@
 """Where pairs come from: the stage `source` makes ``train.tsv`` and ``heldout.tsv`` of a run."""
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -11,6 +9,7 @@ from m3ae.config.data import Flickr8kSource, ToySource
 from m3ae.config.paths import data_root
 from m3ae.data.source.lists import Row, write_list
 from m3ae.errors import UserError
+from m3ae.files import new_folder
 
 HOST = "http://127.0.0.1:8765"
 """Stands in lists for images of this machine. Nobody listens there: see `m3ae.data.download.server`."""
@@ -49,24 +48,8 @@ def make_toy_source(run: Run, source: ToySource) -> None:
     """Make the scenes beside the old folder, and put them in its place when all are there."""
     from m3ae.data.source.toy.write import make_toy
 
-    folder = run.paths.source
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".source."))
-    except OSError as error:
-        raise UserError(
-            f"{folder}: cannot be written ({error.strerror}); choose a writable project folder"
-        ) from None
-    try:
-        fresh, old = partial / "fresh", partial / "old"
-        make_toy(fresh, source, run.settings.seed, HOST)
-        if folder.exists():
-            folder.rename(old)
-        fresh.rename(folder)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written ({error.strerror}); nothing was replaced") from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with new_folder(run.paths.source) as folder:
+        make_toy(folder, source, run.settings.seed, HOST)
 
 
 def make_flickr8k_lists(run: Run, source: Flickr8kSource) -> None:
