@@ -87,7 +87,7 @@ def registry(labels, *splits, name):
 def write_weights(run, seed=0):
     torch.manual_seed(seed)
     architecture = Architecture(
-        width=16, depth=1, heads=2, decoder_width=8, decoder_depth=1, decoder_heads=2,
+        width=16, depth=1, num_heads=2, decoder_width=8, decoder_depth=1, decoder_num_heads=2,
         image_px=16, patch_px=8, vocab_size=10, max_tokens=4,
     )  # fmt: skip
     save_encoder(M3AE(architecture), run.paths.encoder(MODEL))

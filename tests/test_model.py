@@ -9,7 +9,7 @@ from m3ae.model.m3ae import M3AE
 from m3ae.model.weights import load_encoder, save_encoder
 
 SMALL = Architecture(
-    width=32, depth=2, heads=2, decoder_width=16, decoder_depth=1, decoder_heads=2,
+    width=32, depth=2, num_heads=2, decoder_width=16, decoder_depth=1, decoder_num_heads=2,
     image_px=16, patch_px=4, vocab_size=50, max_tokens=8,
 )  # fmt: skip
 MAE = Architecture(**{**SMALL.plain(), "vocab_size": 0, "type_embedding": False})
@@ -101,8 +101,9 @@ def test_an_mae_is_the_same_class_without_text(pair):
 
 def test_wrong_inputs_are_refused_with_what_was_expected():
     model = M3AE(SMALL)
-    with pytest.raises(ValueError, match=r"expected images of shape \(B, 3, 16, 16\)"):
-        model(torch.zeros(1, 3, 20, 20))
+    for shape in [(1, 3, 18, 18), (1, 3, 16, 20)]:
+        with pytest.raises(ValueError, match=r"expected square images of shape \(B, 3, S, S\), S a multiple of 4"):
+            model(torch.zeros(shape))
     with pytest.raises(ValueError, match="expected at most 8 word slots, got 9"):
         model(text=torch.zeros(1, 9, dtype=torch.long))
     with pytest.raises(ValueError, match="an image, a text or both"):
@@ -114,7 +115,7 @@ def test_parameter_counts_are_the_papers():
     from m3ae.train.build import count_parameters
 
     with torch.device("meta"):
-        counts = count_parameters(M3AE(Architecture(width=768, depth=12, heads=12)))
+        counts = count_parameters(M3AE(Architecture(width=768, depth=12, num_heads=12)))
     assert counts["parameters"] == pytest.approx(150.8e6, rel=0.01)
     assert counts["encoder_parameters"] == pytest.approx(85.6e6, rel=0.01)
 

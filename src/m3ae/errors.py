@@ -6,7 +6,7 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 
-class UserError(Exception):
+class UserError(ValueError):
     """A mistake that the user can mend: what was expected, what came, what to do.
 
     The command line prints the message alone, without a traceback, and exits with 1.

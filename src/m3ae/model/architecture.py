@@ -6,16 +6,21 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Architecture:
-    """Everything that an M3AE needs to be built. ``vocab_size=0`` makes it an MAE: image only."""
+    """Everything that an M3AE needs to be built.
+
+    ``vocab_size=0`` makes it an MAE, which reads images alone; ``decoder_width=0`` an encoder alone, which
+    represents and has no loss.
+    """
 
     width: int
     depth: int
-    heads: int
+    num_heads: int
     decoder_width: int = 512
     decoder_depth: int = 8
-    decoder_heads: int = 16
+    decoder_num_heads: int = 16
     mlp_ratio: int = 4
     image_px: int = 256
+    """Side of the images it was trained on; any other square of whole patches works too."""
     patch_px: int = 16
     vocab_size: int = 30522
     max_tokens: int = 64
@@ -42,6 +47,11 @@ class Architecture:
     def has_text(self) -> bool:
         """Whether the model reads words at all."""
         return self.vocab_size > 0
+
+    @property
+    def has_decoder(self) -> bool:
+        """Whether the model can rebuild what was hidden; without, it is an encoder alone."""
+        return self.decoder_width > 0
 
     def plain(self) -> dict[str, Any]:
         """As a dict of JSON types."""

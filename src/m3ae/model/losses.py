@@ -1,5 +1,6 @@
 """The two losses of masked autoencoding, on hidden tokens alone."""
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
@@ -10,8 +11,11 @@ def patch_error(
 ) -> Float[Tensor, " batch"]:
     """Mean squared error of each sample over its hidden patches.
 
-    The mean over the batch is the image loss: ``patch_mse_loss`` of the authors' model.py.
+    The mean over the batch is the image loss: ``patch_mse_loss`` of the authors' model.py. Where nothing
+    was hidden the error is 0 (theirs is not a number).
     """
+    if predicted.shape[1] == 0:
+        return predicted.new_zeros(len(predicted), dtype=torch.float32)
     return (predicted.float() - target.float()).square().mean(dim=(1, 2))
 
 

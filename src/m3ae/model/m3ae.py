@@ -56,25 +56,34 @@ class M3AE(nn.Module):
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         self.architecture = a = architecture
+        # The order of creation is the order of the first random numbers, and of the optimiser.
         self.patch_embedding = nn.Linear(a.patch_values, a.width)
         self.cls_token = nn.Parameter(torch.empty(a.width))
-        self.encoder = Transformer(a.width, a.depth, a.heads, a.mlp_ratio, a.gelu)
-        self.decoder_embedding = nn.Linear(a.width, a.decoder_width)
-        self.decoder = Transformer(a.decoder_width, a.decoder_depth, a.decoder_heads, a.mlp_ratio, a.gelu)
-        self.image_mask_token = nn.Parameter(torch.empty(a.decoder_width))
-        self.image_head = nn.Linear(a.decoder_width, a.patch_values)
+        self.encoder = Transformer(a.width, a.depth, a.num_heads, a.mlp_ratio, a.gelu)
+        if a.has_decoder:
+            self.decoder_embedding = nn.Linear(a.width, a.decoder_width)
+            self.decoder = Transformer(
+                a.decoder_width, a.decoder_depth, a.decoder_num_heads, a.mlp_ratio, a.gelu
+            )
+            self.image_mask_token = nn.Parameter(torch.empty(a.decoder_width))
+            self.image_head = nn.Linear(a.decoder_width, a.patch_values)
         if a.has_text:
             self.word_embedding = nn.Embedding(a.vocab_size, a.width)
+        if a.has_text and a.has_decoder:
             self.text_mask_token = nn.Parameter(torch.empty(a.decoder_width))
             self.text_head = nn.Linear(a.decoder_width, a.vocab_size)
         if a.type_embedding:
-            self.image_type = nn.Parameter(torch.empty(a.width))
-            self.decoder_image_type = nn.Parameter(torch.empty(a.decoder_width))
-            if a.has_text:
-                self.text_type = nn.Parameter(torch.empty(a.width))
-                self.decoder_text_type = nn.Parameter(torch.empty(a.decoder_width))
+            for modality in ("image", "text") if a.has_text else ("image",):
+                self.add_type(modality)
         self.add_positions()
         self.init_weights()
+
+    def add_type(self, modality: str) -> None:
+        """What tells a modality's tokens from the other's, in the encoder and in the decoder."""
+        a = self.architecture
+        self.register_parameter(f"{modality}_type", nn.Parameter(torch.empty(a.width)))
+        if a.has_decoder:
+            self.register_parameter(f"decoder_{modality}_type", nn.Parameter(torch.empty(a.decoder_width)))
 
     def add_positions(self) -> None:
         """Fixed positions: not parameters, not in checkpoints."""
@@ -94,14 +103,24 @@ class M3AE(nn.Module):
     # ---- encoder -------------------------------------------------------------------------------------------
 
     def embed_image(self, image: Image) -> Float[Tensor, "batch patches dim"]:
-        """Patches, their positions and their type."""
+        """Patches, their positions and their type. Any square image of whole patches will do."""
         a = self.architecture
-        if image.shape[1:] != (3, a.image_px, a.image_px):
+        height, width = image.shape[2:]
+        if height != width or height % a.patch_px or image.shape[1] != 3:
             raise ValueError(
-                f"expected images of shape (B, 3, {a.image_px}, {a.image_px}), got {tuple(image.shape)}"
+                f"expected square images of shape (B, 3, S, S), S a multiple of {a.patch_px} px "
+                f"(trained at {a.image_px}), got {tuple(image.shape)}"
             )
-        x = self.patch_embedding(to_patches(image, a.patch_px)) + self.image_positions
+        x = self.patch_embedding(to_patches(image, a.patch_px))
+        x = x + self.image_positions_for(x.shape[1], "image_positions")
         return x + self.image_type if a.type_embedding else x
+
+    def image_positions_for(self, count: int, name: str) -> Float[Tensor, "patches dim"]:
+        """The positions ``name`` of an image of ``count`` patches: a formula, so every size has them."""
+        stored = self.get_buffer(name)
+        if count == len(stored):
+            return stored
+        return patch_positions(stored.shape[1], count).to(stored)
 
     def embed_text(self, text: Text) -> Float[Tensor, "batch words dim"]:
         """Words, their positions and their type."""
@@ -117,10 +136,9 @@ class M3AE(nn.Module):
         self, image: Image | None = None, text: Text | None = None, padding: Padding | None = None
     ) -> Float[Tensor, "batch tokens dim"]:
         """The representation: everything visible, after the last LayerNorm; CLS, then patches, then words."""
+        check_inputs(image, text, padding)
         parts = [self.embed_image(image)] if image is not None else []
         parts += [self.embed_text(text)] if text is not None else []
-        if not parts:
-            raise ValueError("expected an image, a text or both; got neither")
         x = self.with_cls(parts)
         return self.encoder(x, self.key_padding(x, padding))
 
@@ -187,7 +205,10 @@ class M3AE(nn.Module):
         assert shuffled is not None
         mask_token = self.get_parameter(f"{modality}_mask_token")
         x = unshuffle(self.decoder_embedding(visible), mask_token, shuffled)
-        x = x + self.get_buffer(f"decoder_{modality}_positions")[: x.shape[1]]
+        if modality == "image":
+            x = x + self.image_positions_for(x.shape[1], "decoder_image_positions")
+        else:
+            x = x + self.get_buffer("decoder_text_positions")[: x.shape[1]]
         return x + self.get_parameter(f"decoder_{modality}_type") if self.architecture.type_embedding else x
 
     # ---- losses --------------------------------------------------------------------------------------------
@@ -235,8 +256,12 @@ class M3AE(nn.Module):
             a.image_mask_ratio if image_mask_ratio is None else image_mask_ratio,
             a.text_mask_ratio if text_mask_ratio is None else text_mask_ratio,
         )
-        if image is None and text is None:
-            raise ValueError("expected an image, a text or both; got neither")
+        check_inputs(image, text, padding)
+        if not a.has_decoder:
+            raise ValueError(
+                "expected a model with its decoder; this one has an encoder alone, which gives "
+                "representations (encode) and no loss: load the full checkpoint"
+            )
         encoded = self.encode_visible(image, text, padding, (image_order, text_order), ratios)
         decoded = self.decode(encoded, padding)
         image_loss = text_loss = None
@@ -258,3 +283,12 @@ class M3AE(nn.Module):
             encoded.image_shuffle.is_hidden if encoded.image_shuffle else None,
             encoded.text_shuffle.is_hidden if encoded.text_shuffle else None,
         )
+
+
+def check_inputs(image: Image | None, text: Text | None, padding: Padding | None) -> None:
+    """Raise ValueError unless there is something to read, and padding has its text."""
+    if image is None and text is None:
+        raise ValueError("expected an image, a text or both; got neither")
+    if padding is not None and (text is None or padding.shape != text.shape):
+        got = "no text" if text is None else f"a text of shape {tuple(text.shape)}"
+        raise ValueError(f"expected padding in the shape of its text, got {tuple(padding.shape)} and {got}")

@@ -2,22 +2,30 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
+from torch import Tensor
 
 from m3ae.errors import UserError
 from m3ae.files import atomic_write
 from m3ae.model.architecture import Architecture
 from m3ae.model.m3ae import M3AE
 
+ORIGIN = "origin"  # inside the architecture's JSON: the library writes several keys in an order that changes
 
-def save_encoder(model: M3AE, path: Path) -> None:
-    """Write encoder and decoder to ``path``, atomically; same weights, same bytes."""
+
+def save_encoder(model: M3AE, path: Path, origin: dict[str, Any] | None = None) -> None:
+    """Write encoder and decoder to ``path``, atomically; same weights, same bytes.
+
+    ``origin`` says where weights that were not trained here came from.
+    """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    metadata = {"architecture": json.dumps(model.architecture.plain(), sort_keys=True)}
+    facts = model.architecture.plain() | ({ORIGIN: origin} if origin else {})
     with atomic_write(path) as file:
-        file.write(save(tensors, metadata))
+        file.write(save(tensors, {"architecture": json.dumps(facts, sort_keys=True)}))
 
 
 def load_encoder(path: Path) -> M3AE:
@@ -27,13 +35,55 @@ def load_encoder(path: Path) -> M3AE:
     """
     if not Path(path).is_file():
         raise UserError(f"{path}: no such weights; the workflow trains them: snakemake {path}")
+    architecture, tensors, _ = read_weights(path)
+    return assemble(architecture, tensors, path).eval()
+
+
+def read_weights(path: Path) -> tuple[Architecture, dict[str, Tensor], dict[str, Any]]:
+    """Architecture, tensors and origin of a file of `save_encoder`."""
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
+            facts = json.loads((file.metadata() or {})["architecture"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        model = M3AE(Architecture(**json.loads(metadata["architecture"])))
-        model.load_state_dict(tensors)
+        origin = facts.pop(ORIGIN, {})
+        return Architecture(**facts), tensors, origin
     except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path}: expected weights of this project, got something else ({reason})") from None
-    return model.eval()
+
+
+def assemble(architecture: Architecture, tensors: dict[str, Tensor], path: Path | str) -> M3AE:
+    """A model that owns ``tensors``: nothing is initialised first, nothing copied.
+
+    Raises UserError, one line that names ``path``, if they are not this architecture's.
+    """
+    try:
+        with torch.device("meta"):
+            model = M3AE(architecture)
+    except (ValueError, RuntimeError, ZeroDivisionError) as error:
+        raise UserError(f"{path}: no model can be built from its settings ({error})") from None
+    check_tensors(model, tensors, path)
+    model.load_state_dict(tensors, assign=True)
+    model.add_positions()
+    return model
+
+
+def check_tensors(model: M3AE, tensors: dict[str, Tensor], path: Path | str) -> None:
+    """Raise UserError unless names and shapes are the model's."""
+    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    missing, surplus = sorted(expected.keys() - tensors), sorted(tensors.keys() - expected)
+    if missing or surplus:
+        said = [f"lacks {some(missing)}"] * bool(missing) + [f"holds {some(surplus)} too many"] * bool(
+            surplus
+        )
+        raise UserError(
+            f"{path}: expected the {len(expected)} tensors of this model, but it {' and '.join(said)}"
+        )
+    for name, shape in expected.items():
+        if tuple(tensors[name].shape) != shape:
+            raise UserError(f"{path}: {name}: expected shape {shape}, got {tuple(tensors[name].shape)}")
+
+
+def some(names: list[str]) -> str:
+    """The first name, and how many more there are."""
+    return names[0] + (f" (and {len(names) - 1} more)" if len(names) > 1 else "")

@@ -16,10 +16,10 @@ def architecture_of(run: Run, name: str, vocab_size: int) -> Architecture:
     return Architecture(
         width=size.width,
         depth=size.depth,
-        heads=size.heads,
+        num_heads=size.heads,
         decoder_width=decoder.width,
         decoder_depth=decoder.depth,
-        decoder_heads=decoder.heads,
+        decoder_num_heads=decoder.heads,
         mlp_ratio=shared.mlp_ratio,
         image_px=settings.data.image.size_px,
         patch_px=shared.patch_px,
