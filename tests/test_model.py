@@ -102,7 +102,9 @@ def test_an_mae_is_the_same_class_without_text(pair):
 def test_wrong_inputs_are_refused_with_what_was_expected():
     model = M3AE(SMALL)
     for shape in [(1, 3, 18, 18), (1, 3, 16, 20)]:
-        with pytest.raises(ValueError, match=r"expected square images of shape \(B, 3, S, S\), S a multiple of 4"):
+        with pytest.raises(
+            ValueError, match=r"expected square images of shape \(B, 3, S, S\), S a multiple of 4"
+        ):
             model(torch.zeros(shape))
     with pytest.raises(ValueError, match="expected at most 8 word slots, got 9"):
         model(text=torch.zeros(1, 9, dtype=torch.long))

@@ -15,6 +15,7 @@ COMMANDS = {
     "features": ("evaluate", "Pass every evaluation set through a frozen encoder, once."),
     "probe": ("evaluate", "Linear probes on stored features."),
     "ood": ("evaluate", "Out-of-distribution scores on stored features."),
+    "weights": ("weights", "Show, convert and export weights: ours, the authors', Facebook's MAE."),
     "figure": ("report", "Make a figure's table and chart from records."),
     "report": ("report", "Render the run's HTML report."),
 }

@@ -87,11 +87,8 @@ class M3AE(nn.Module):
 
     def add_positions(self) -> None:
         """Fixed positions: not parameters, not in checkpoints."""
-        a = self.architecture
-        for prefix, width in (("", a.width), ("decoder_", a.decoder_width)):
-            image, text = patch_positions(width, a.num_patches), word_positions(width, a.max_tokens)
-            self.register_buffer(f"{prefix}image_positions", image, persistent=False)
-            self.register_buffer(f"{prefix}text_positions", text, persistent=False)
+        for name, positions in fixed_positions(self.architecture).items():
+            self.register_buffer(name, positions, persistent=False)
 
     def init_weights(self) -> None:
         """The authors' initialisation; positions, LayerNorms and their like are constant."""
@@ -283,6 +280,15 @@ class M3AE(nn.Module):
             encoded.image_shuffle.is_hidden if encoded.image_shuffle else None,
             encoded.text_shuffle.is_hidden if encoded.text_shuffle else None,
         )
+
+
+def fixed_positions(a: Architecture) -> dict[str, Float[Tensor, "tokens dim"]]:
+    """The positions of patches and words, for the encoder and for the decoder."""
+    positions = {}
+    for prefix, width in (("", a.width), ("decoder_", a.decoder_width)):
+        positions[f"{prefix}image_positions"] = patch_positions(width, a.num_patches)
+        positions[f"{prefix}text_positions"] = word_positions(width, a.max_tokens)
+    return positions
 
 
 def check_inputs(image: Image | None, text: Text | None, padding: Padding | None) -> None:

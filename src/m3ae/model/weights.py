@@ -72,10 +72,9 @@ def check_tensors(model: M3AE, tensors: dict[str, Tensor], path: Path | str) -> 
     """Raise UserError unless names and shapes are the model's."""
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     missing, surplus = sorted(expected.keys() - tensors), sorted(tensors.keys() - expected)
-    if missing or surplus:
-        said = [f"lacks {some(missing)}"] * bool(missing) + [f"holds {some(surplus)} too many"] * bool(
-            surplus
-        )
+    said = [f"lacks {some(missing)}"] if missing else []
+    said += [f"holds {some(surplus)} too many"] if surplus else []
+    if said:
         raise UserError(
             f"{path}: expected the {len(expected)} tensors of this model, but it {' and '.join(said)}"
         )

@@ -1,0 +1,111 @@
+"""NumPy arrays out of an unpickled tree, rebuilt by our own code: numpy is told bytes, type and shape."""
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from m3ae.errors import UserError
+from m3ae.pretrained.unpickle import Call, Name, Span
+
+# numpy 2 moved its private modules; older files spell them numpy.core.
+FROM_BUFFER = ("numpy._core.numeric._frombuffer", "numpy.core.numeric._frombuffer")
+RECONSTRUCT = ("numpy._core.multiarray._reconstruct", "numpy.core.multiarray._reconstruct")
+SCALAR = ("numpy._core.multiarray.scalar", "numpy.core.multiarray.scalar")
+JAX_ARRAY = ("jax._src.array._reconstruct_array",)
+NUMBERS = re.compile(r"[<>|=]?([fiu][1248]|f16|b1|\?|c8|c16)")
+
+
+class ArrayReader:
+    """The arrays of one file, each read when it is asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def check(self, calls: list[Call]) -> None:
+        """Refuse the file if any array type in it holds Python objects."""
+        for call in calls:
+            if call.name == "numpy.dtype" and call.args and not isinstance(call.args[0], str):
+                self.refuse("an array type that is no plain number")
+            if call.name == "numpy.dtype" and (not call.args or "O" in call.args[0]):
+                self.refuse("an array of Python objects, which could hide anything; weights are numbers")
+
+    def refuse(self, what: str) -> None:
+        """Raise UserError: the file holds ``what``."""
+        raise UserError(f"{self.path}: refused: it holds {what}")
+
+    def is_array(self, node: Any) -> bool:
+        """Whether a node of the tree is an array."""
+        return isinstance(node, Call) and node.name in (*FROM_BUFFER, *RECONSTRUCT, *JAX_ARRAY)
+
+    def read(self, node: Call, name: str) -> np.ndarray:
+        """The array of a node. Raises UserError, one line, if it is not made of plain numbers."""
+        try:
+            data, dtype, shape, order = parts(node)
+            dtype = dtype_of(dtype)
+            count = math.prod(shape)
+            if not isinstance(data, Span) or count * dtype.itemsize != data.size:
+                size = data.size if isinstance(data, Span) else "no"
+                raise ValueError(
+                    f"shape {shape} of {dtype} expected {count * dtype.itemsize} bytes, got {size}"
+                )
+        except (ValueError, TypeError, IndexError) as error:
+            raise UserError(f"{self.path}: {name}: not an array of plain numbers ({error})") from None
+        flat = np.empty(count, dtype)
+        with self.path.open("rb") as file:
+            file.seek(data.offset)
+            file.readinto(flat.view(np.uint8))  # type: ignore[arg-type]
+        array = flat.reshape(shape, order=order)  # type: ignore[call-overload]
+        return array.astype(dtype.newbyteorder("="), copy=False)
+
+
+def parts(node: Call) -> tuple[Any, Any, tuple[int, ...], str]:
+    """Bytes, type, shape and order of an array, from each of the ways in which numpy and jax pickle one."""
+    if node.name in FROM_BUFFER:
+        data, dtype, shape, order = node.args
+    elif node.name in RECONSTRUCT:
+        _, shape, dtype, is_fortran, data = node.state
+        order = "F" if is_fortran else "C"
+    else:
+        _, _, (_, shape, dtype, is_fortran, data), *_ = node.args
+        order = "F" if is_fortran else "C"
+    if not isinstance(shape, tuple) or not all(type(side) is int and 0 <= side < 2**40 for side in shape):
+        raise ValueError("its shape is not one of whole numbers")
+    if len(shape) > 8 or order not in ("C", "F"):
+        raise ValueError("it has too many dimensions, or an order that is neither C nor F")
+    return data, dtype, shape, order
+
+
+def dtype_of(node: Any) -> np.dtype:
+    """A type of plain numbers."""
+    if not isinstance(node, Call) or node.name != "numpy.dtype":
+        raise ValueError("its type is not numpy.dtype")
+    text = node.args[0]
+    if not isinstance(text, str) or not NUMBERS.fullmatch(text):
+        raise ValueError(f"its type {str(text)[:40]!r} is no plain number")
+    order = node.state[1] if isinstance(node.state, tuple) and len(node.state) > 1 else "="
+    return np.dtype(text).newbyteorder(">" if order == ">" or text[0] == ">" else "<")
+
+
+def number_of(node: Any, path: Path) -> Any:
+    """A Python number of a node that may be numpy's scalar; anything else as it is."""
+    if (
+        isinstance(node, Call)
+        and node.name in SCALAR
+        and len(node.args) == 2
+        and isinstance(node.args[1], Span)
+    ):
+        span = node.args[1]
+        with path.open("rb") as file:
+            file.seek(span.offset)
+            dtype = dtype_of(node.args[0])
+            if span.size == dtype.itemsize:
+                return np.frombuffer(file.read(span.size), dtype)[0].item()
+    return node
+
+
+def is_name(node: Any, full_name: str) -> bool:
+    """Whether a node is a call of the global ``full_name``."""
+    return isinstance(node, Call) and isinstance(node.function, Name) and str(node.function) == full_name

@@ -1,0 +1,190 @@
+"""M3AE as a Hugging Face model: a thin wrapper, in a file of its own since transformers imports slowly."""
+
+import os
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from m3ae.files import write_text
+from m3ae.model.architecture import Architecture
+from m3ae.model.m3ae import M3AE, Image, Padding, Text, fixed_positions
+from m3ae.pretrained.card import CardFacts, card
+from m3ae.pretrained.source import ALIASES, CC12M
+from m3ae.torchvision_ops import make_importable
+
+make_importable()
+
+from transformers import AutoConfig, AutoModel, AutoModelForPreTraining, PreTrainedConfig, PreTrainedModel  # noqa: E402
+from transformers import initialization as init  # noqa: E402
+from transformers.utils import ModelOutput  # noqa: E402
+
+
+class M3AEConfig(PreTrainedConfig):
+    """The settings of a model: those of `Architecture`, under the same names, and how images are normalised.
+
+    ViT-B by default. The field's names (`hidden_size`, `num_hidden_layers`, `num_attention_heads`,
+    `image_size`, `patch_size`) work too.
+    """
+
+    model_type = "m3ae"
+    attribute_map: ClassVar[dict[str, str]] = ALIASES
+
+    width: int = 768
+    depth: int = 12
+    num_heads: int = 12
+    decoder_width: int = 512
+    decoder_depth: int = 8
+    decoder_num_heads: int = 16
+    mlp_ratio: int = 4
+    image_px: int = 256
+    patch_px: int = 16
+    vocab_size: int = 30522
+    max_tokens: int = 64
+    type_embedding: bool = True
+    gelu: str = "tanh"
+    image_mask_ratio: float = 0.75
+    text_mask_ratio: float = 0.75
+    mask_scope: str = "sample"
+    norm_pix_loss: bool = False
+    image_loss_weight: float = 1.0
+    text_loss_weight: float = 0.5
+    image_mean: list[float] | None = None
+    """Mean of each channel; CC12M's if not given."""
+    image_std: list[float] | None = None
+    """Standard deviation of each channel; CC12M's if not given."""
+    origin: dict[str, Any] | None = None
+    """Where the weights came from."""
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        """Fill in lists and check what no single field can know."""
+        self.image_mean = self.image_mean or list(CC12M["image_mean"])
+        self.image_std = self.image_std or list(CC12M["image_std"])
+        self.origin = self.origin or {}
+        super().__post_init__(**kwargs)
+        check_config(self)
+
+    @property
+    def architecture(self) -> Architecture:
+        """The settings that the model itself knows."""
+        return Architecture(**{field.name: getattr(self, field.name) for field in fields(Architecture)})
+
+    @classmethod
+    def of(cls, architecture: Architecture, **more: Any) -> "M3AEConfig":
+        """The configuration of an architecture."""
+        return cls(**architecture.plain(), **more)
+
+
+def check_config(config: M3AEConfig) -> None:
+    """Raise ValueError for a model that cannot be."""
+    for name, choices in {"gelu": ("tanh", "exact"), "mask_scope": ("sample", "batch")}.items():
+        if getattr(config, name) not in choices:
+            raise ValueError(f"{name}: expected {' or '.join(choices)}, got {getattr(config, name)!r}")
+    for prefix in ("", "decoder_"):
+        width, num_heads = getattr(config, f"{prefix}width"), getattr(config, f"{prefix}num_heads")
+        if width and (num_heads < 1 or width % num_heads or width % 4):
+            raise ValueError(
+                f"{prefix}num_heads: expected a divisor of {prefix}width = {width}, itself a multiple of 4, "
+                f"got {num_heads}"
+            )
+    if config.patch_px < 1 or config.image_px % config.patch_px:
+        raise ValueError(
+            f"patch_px: expected a divisor of image_px = {config.image_px}, got {config.patch_px}"
+        )
+    for name in ("image_mask_ratio", "text_mask_ratio"):
+        if not 0 <= getattr(config, name) <= 1:
+            raise ValueError(f"{name}: expected a share from 0 to 1, got {getattr(config, name)}")
+
+
+@dataclass
+class M3AEOutput(ModelOutput):
+    """What one pass gives: the fields of `m3ae.model.m3ae.Output`."""
+
+    loss: torch.Tensor | None = None
+    image_loss: torch.Tensor | None = None
+    text_loss: torch.Tensor | None = None
+    image_prediction: torch.Tensor | None = None
+    text_logits: torch.Tensor | None = None
+    image_hidden: torch.Tensor | None = None
+    text_hidden: torch.Tensor | None = None
+
+
+class M3AEForPreTraining(PreTrainedModel):
+    """Encoder, decoder and losses; ``encode`` gives the representation."""
+
+    config_class = M3AEConfig
+    config: M3AEConfig
+    base_model_prefix = "m3ae"
+    main_input_name = "image"
+    _no_split_modules = ["Block"]  # noqa: RUF012
+
+    def __init__(self, config: M3AEConfig) -> None:
+        super().__init__(config)
+        self.m3ae = M3AE(config.architecture)
+        self.post_init()
+
+    @classmethod
+    def from_core(cls, core: M3AE, **more: Any) -> "M3AEForPreTraining":
+        """Wrap a model without copying its weights; ``more`` are further settings of the configuration."""
+        with torch.device("meta"):
+            model = cls(M3AEConfig.of(core.architecture, **more))
+        model.m3ae = core
+        return model.train(core.training)
+
+    def encode(
+        self, image: Image | None = None, text: Text | None = None, padding: Padding | None = None
+    ) -> Float[Tensor, "batch tokens dim"]:
+        """Everything visible, after the last LayerNorm: CLS, then patches, then words.
+
+        ``image`` is (B, 3, S, S), normalised; ``text`` (B, words); ``padding`` True where there is padding.
+        """
+        return self.m3ae.encode(image, text, padding)
+
+    def forward(
+        self,
+        image: Image | None = None,
+        text: Text | None = None,
+        padding: Padding | None = None,
+        image_order: Tensor | None = None,
+        text_order: Tensor | None = None,
+        predictions: bool = True,
+        image_mask_ratio: float | None = None,
+        text_mask_ratio: float | None = None,
+    ) -> M3AEOutput:
+        """Hide, encode, decode, compare: see `M3AE.forward`. ValueError from an encoder alone."""
+        out = self.m3ae(
+            image, text, padding, image_order, text_order, predictions, image_mask_ratio, text_mask_ratio
+        )
+        return M3AEOutput(**out._asdict())
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        """The authors' initialisation, of what a checkpoint did not bring; and the fixed positions."""
+        if isinstance(module, M3AE):
+            for parameter in module.parameters(recurse=False):
+                init.normal_(parameter, std=0.02)
+            for name, positions in fixed_positions(module.architecture).items():
+                init.copy_(module.get_buffer(name), positions)
+        elif isinstance(module, nn.Linear):
+            init.xavier_uniform_(module.weight)
+            init.zeros_(module.bias)
+        elif isinstance(module, nn.Embedding):
+            init.normal_(module.weight, std=1.0)
+        elif isinstance(module, nn.LayerNorm):
+            init.ones_(module.weight)
+            init.zeros_(module.bias)
+
+    def save_pretrained(
+        self, save_directory: str | os.PathLike, *args: Any, facts: CardFacts | None = None, **kwargs: Any
+    ) -> None:
+        """Write safetensors, config.json and the model card README.md (``facts``: what its run recorded)."""
+        super().save_pretrained(save_directory, *args, **kwargs)
+        text = card(self.config.to_dict(), sum(p.numel() for p in self.parameters()), facts)
+        write_text(os.path.join(save_directory, "README.md"), text)
+
+
+AutoConfig.register("m3ae", M3AEConfig)
+AutoModel.register(M3AEConfig, M3AEForPreTraining)
+AutoModelForPreTraining.register(M3AEConfig, M3AEForPreTraining)

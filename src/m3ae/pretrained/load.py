@@ -1,0 +1,145 @@
+"""`load_pretrained`: the authors' weights, Facebook's or ours, from a file, a folder or the hub."""
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from m3ae.errors import UserError
+from m3ae.model.weights import read_weights
+from m3ae.pretrained.authors import read_authors
+from m3ae.pretrained.facebook import read_facebook
+from m3ae.pretrained.source import CC12M, IMAGENET, Source, known_settings, with_overrides
+
+if TYPE_CHECKING:
+    from m3ae.pretrained.huggingface import M3AEForPreTraining
+
+PREFIX = "m3ae."  # of our tensors' names within the Hugging Face class
+FILES = ["*.json", "*.safetensors", "README.md"]
+
+# What people save under the name of the weights they wanted.
+IMPOSTORS = [
+    (
+        rb"\s*(<!doctype|<html|<\?xml)",
+        "a web page, not weights: the download gave its page instead of the file",
+    ),
+    (rb"version https://git-lfs", "a Git LFS pointer, not weights: fetch the file itself (git lfs pull)"),
+    (rb"\x1f\x8b", "a gzip archive: unpack it first"),
+    (rb"$", "an empty file: download it again"),
+]
+
+
+def load_pretrained(path_or_hub_id: str | Path, **config: Any) -> "M3AEForPreTraining":
+    """The model of a file, a folder or a hub id, in eval mode, on the CPU, in fp32.
+
+    Reads the authors' released pickles (`*.pkl`, M3AE and MAE), Facebook's MAE (`*.pth`, full or encoder
+    alone), weights of the workflow (`*.safetensors`), and folders and hub ids of `save_pretrained`. Nothing
+    in a file is executed. Keywords replace settings of the file, or give those that it does not name:
+    ``num_heads``, ``decoder_num_heads``, ``norm_pix_loss``, ``image_mask_ratio``, ``text_mask_ratio``, ...
+    Raises UserError (a ValueError), one line, for what cannot be read.
+    """
+    from m3ae.pretrained.huggingface import M3AEForPreTraining
+
+    source = read_source(path_or_hub_id, config)
+    return M3AEForPreTraining.from_core(source.core(path_or_hub_id), origin=source.origin, **source.view)
+
+
+def read_source(path_or_hub_id: str | Path, overrides: dict[str, Any] | None = None) -> Source:
+    """Architecture and tensors, without building a model."""
+    overrides = known_settings(overrides or {})
+    path = Path(path_or_hub_id)
+    if path.is_dir():
+        return read_folder(path, overrides)
+    if path.is_file():
+        return read_file(path, overrides)
+    if re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", str(path_or_hub_id)) and path.suffix not in (".pkl", ".pth"):
+        return read_folder(download(str(path_or_hub_id)), overrides)
+    raise UserError(f"{path}: no such file or folder, and not a hub id (owner/name)")
+
+
+def read_file(path: Path, overrides: dict[str, Any]) -> Source:
+    """A single file, by what it is."""
+    with path.open("rb") as file:
+        head = file.read(256)
+    for pattern, what in IMPOSTORS:
+        if re.match(pattern, head, re.IGNORECASE):
+            raise UserError(f"{path}: {what}")
+    if path.suffix == ".safetensors":
+        architecture, tensors, origin = read_weights(path)
+        origin = origin or {"kind": "ours", "source": path.name}
+        return Source(with_overrides(architecture, overrides), tensors, origin, view_of(path, origin))
+    if head.startswith(b"PK") or path.suffix in (".pth", ".pt"):
+        return read_facebook(path, overrides)
+    return read_authors(path, overrides)
+
+
+def view_of(encoder: Path, origin: dict[str, Any]) -> dict[str, list[float]]:
+    """How images were normalised: as the record beside the weights says, or their origin."""
+    record = encoder.with_name("pretrain.json")
+    if encoder.name == "encoder.safetensors" and record.is_file():
+        image = read_json(record).get("settings", {}).get("image", {})
+        if {"mean", "std"} <= image.keys():
+            return {"image_mean": image["mean"], "image_std": image["std"]}
+    return IMAGENET if origin.get("normalisation") == "imagenet" else CC12M
+
+
+def read_folder(folder: Path, overrides: dict[str, Any]) -> Source:
+    """A folder of `save_pretrained`: config.json and safetensors, in one file or several."""
+    from m3ae.pretrained.huggingface import M3AEConfig
+
+    settings = read_json(folder / "config.json")
+    if settings.get("model_type") != M3AEConfig.model_type:
+        raise UserError(f"{folder}: expected a model of type m3ae, got {settings.get('model_type')!r}")
+    try:
+        config = M3AEConfig.from_dict(settings)
+        architecture = with_overrides(config.architecture, overrides)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{folder}/config.json: {' '.join(str(error).split())[:200]}") from None
+    tensors: dict[str, Tensor] = {}
+    for file in weight_files(folder):
+        try:
+            tensors |= load_file(file)
+        except (SafetensorError, OSError) as error:
+            raise UserError(f"{file}: expected whole safetensors, got something else ({error})") from None
+    tensors = {name.removeprefix(PREFIX): tensor for name, tensor in tensors.items()}
+    view = {"image_mean": list(config.image_mean or []), "image_std": list(config.image_std or [])}
+    return Source(architecture, tensors, config.origin or {"kind": "ours", "source": folder.name}, view)
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors of a folder: one, or those that its index names."""
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        names = sorted({Path(str(name)).name for name in read_json(index).get("weight_map", {}).values()})
+        return [folder / name for name in names]
+    return [folder / "model.safetensors"]
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object. Raises UserError, one line, if it is missing or broken."""
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; expected a folder made by save_pretrained") from None
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON ({error})") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: expected a JSON object, got {type(content).__name__}")
+    return content
+
+
+def download(hub_id: str) -> Path:
+    """The folder of a model of the Hugging Face hub, from the cache where it is there."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(hub_id, allow_patterns=FILES))
+    except Exception as error:  # offline, unknown, private: each library version has its own kinds
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"{hub_id}: no such file or folder here, and the Hugging Face hub does not give it ({reason})"
+        ) from None

@@ -1,0 +1,126 @@
+"""From pictures and strings to the model's inputs, as evaluation sees them: no augmentation."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from PIL import Image
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from m3ae.data.images import normalise, view
+from m3ae.errors import UserError
+from m3ae.files import write_text
+
+if TYPE_CHECKING:
+    from m3ae.pretrained.huggingface import M3AEConfig
+
+SETTINGS, TOKENIZER = "processor_config.json", "tokenizer.json"
+
+
+class M3AEProcessor:
+    """Resize the short side, crop the centre, normalise; cut captions into word pieces and pad them."""
+
+    def __init__(
+        self,
+        size_px: int = 256,
+        resize_px: int | None = None,
+        image_mean: list[float] | None = None,
+        image_std: list[float] | None = None,
+        max_tokens: int = 64,
+        tokenizer: Tokenizer | Path | str | None = None,
+    ) -> None:
+        self.size_px, self.resize_px, self.max_tokens = size_px, resize_px or size_px, max_tokens
+        self.image_mean = list(image_mean or (0.5762, 0.5503, 0.5213))  # CC12M's
+        self.image_std = list(image_std or (0.3207, 0.3169, 0.3307))
+        self.tokenizer = load_tokenizer(tokenizer) if isinstance(tokenizer, str | Path) else tokenizer
+
+    @classmethod
+    def for_model(
+        cls, config: "M3AEConfig", tokenizer: Tokenizer | Path | str | None = None
+    ) -> "M3AEProcessor":
+        """The processor that fits a model: its image size, normalisation and word slots."""
+        return cls(
+            size_px=config.image_px,
+            image_mean=config.image_mean,
+            image_std=config.image_std,
+            max_tokens=config.max_tokens,
+            tokenizer=tokenizer,
+        )
+
+    def __call__(
+        self,
+        images: Image.Image | list[Image.Image] | None = None,
+        text: str | list[str] | None = None,
+    ) -> dict[str, Tensor]:
+        """The keyword arguments of the model: `image` (B, 3, S, S), `text` and `padding` (B, words).
+
+        Raises ValueError where there is nothing to process, or a text and no tokenizer.
+        """
+        if images is None and text is None:
+            raise ValueError("expected images, text or both; got neither")
+        inputs = {} if images is None else {"image": self.image(images)}
+        if text is not None:
+            inputs |= self.words([text] if isinstance(text, str) else list(text))
+        return inputs
+
+    def image(self, images: Image.Image | list[Image.Image]) -> Tensor:
+        """Pictures of any mode as one normalised batch."""
+        pictures = [images] if isinstance(images, Image.Image) else list(images)
+        for picture in pictures:
+            if not isinstance(picture, Image.Image):
+                raise ValueError(f"expected PIL images, got {type(picture).__name__}; use PIL.Image.open")
+        views = np.stack([view(picture, self.resize_px, self.size_px) for picture in pictures])
+        return torch.from_numpy(normalise(views, self.image_mean, self.image_std))
+
+    def words(self, captions: list[str]) -> dict[str, Tensor]:
+        """Word pieces without [CLS] and [SEP], as the authors' code makes them; id 0 is padding."""
+        if self.tokenizer is None:
+            raise UserError(
+                "expected a tokenizer for text, this processor has none; give it one: M3AEProcessor.for_model"
+                "(model.config, tokenizer='tokenizer.json') (the authors' models: that of bert-base-uncased)"
+            )
+        text = torch.zeros(len(captions), self.max_tokens, dtype=torch.long)
+        padding = torch.ones(len(captions), self.max_tokens, dtype=torch.bool)
+        encodings = self.tokenizer.encode_batch_fast(captions, add_special_tokens=False)
+        for row, encoding in enumerate(encodings):
+            ids = encoding.ids[: self.max_tokens]
+            text[row, : len(ids)] = torch.tensor(ids, dtype=torch.long)
+            padding[row, : len(ids)] = False
+        return {"text": text, "padding": padding}
+
+    def settings(self) -> dict[str, Any]:
+        """Everything but the tokenizer."""
+        names = ("size_px", "resize_px", "image_mean", "image_std", "max_tokens")
+        return {name: getattr(self, name) for name in names}
+
+    def save_pretrained(self, folder: Path | str) -> None:
+        """Write processor_config.json, and tokenizer.json if there is a tokenizer."""
+        facts = {"processor_class": type(self).__name__, **self.settings()}
+        write_text(Path(folder) / SETTINGS, json.dumps(facts, indent=2, sort_keys=True) + "\n")
+        if self.tokenizer is not None:
+            write_text(Path(folder) / TOKENIZER, self.tokenizer.to_str(pretty=True) + "\n")
+
+    @classmethod
+    def from_pretrained(cls, folder: Path | str) -> "M3AEProcessor":
+        """The processor of a folder of `save_pretrained`. Raises UserError, one line, if there is none."""
+        path = Path(folder) / SETTINGS
+        try:
+            settings = json.loads(path.read_bytes())
+            del settings["processor_class"]
+            words = Path(folder) / TOKENIZER
+            return cls(**settings, tokenizer=words if words.is_file() else None)
+        except FileNotFoundError:
+            raise UserError(f"{path}: no such file; expected a folder made by m3ae weights convert") from None
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{path}: expected the settings of a processor, got {error}") from None
+
+
+def load_tokenizer(path: Path | str) -> Tokenizer:
+    """A tokenizer.json. Raises UserError, one line, if it is missing or broken."""
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises plain Exception
+        raise UserError(f"{path}: expected a tokenizer.json ({error})") from None
