@@ -69,16 +69,25 @@ def tree_map(function, tree):
 def checkpoint(params, variant, *, frozen=False, moments=True, step=7):
     """What the authors' training saves: weights, both Adam moments, the flags."""
     weights = {"params": params}
-    adam = ScaleByAdamState(np.array(step, np.int32), *(tree_map(np.zeros_like, weights) for _ in range(2)))
+    opt_state = (EmptyState(),)
+    if moments:
+        mu, nu = (tree_map(np.zeros_like, weights) for _ in range(2))
+        opt_state += ((ScaleByAdamState(np.array(step, np.int32), mu, nu),),)
     state = M3AETrainState(
         step=np.array(step, np.int32),
         apply_fn=None,
         params=FrozenDict(weights) if frozen else weights,
         tx=None,
-        opt_state=(EmptyState(), (adam,)) if moments else (EmptyState(),),
+        opt_state=opt_state,
         tokenizer_params=None,
     )
     return {"step": step, "epoch": 1, "variant": variant, "state": state}
+
+
+def dump(content, file):
+    """Write ``content`` to an open file, with their names in it."""
+    with their_names():
+        pickle.dump(content, file, 4)
 
 
 def dumps(content, protocol=4):

@@ -9,6 +9,7 @@ import m3ae
 # command -> module of m3ae.cli that defines it; loaded when it is used, so that --help is quick
 COMMANDS = {
     "config": ("config", "Show, check and compare run configurations."),
+    "sizes": ("sizes", "Parameters and FLOPs of every size of a run."),
     "data": ("data", "Lists, downloads, clean shards, tokens, evaluation sets."),
     "pretrain": ("pretrain", "Train one encoder (goes on from its last checkpoint)."),
     "heldout": ("evaluate", "Errors on hidden patches and words of held-out pairs."),

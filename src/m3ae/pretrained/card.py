@@ -1,6 +1,5 @@
 """The model card: what the weights are, how they were made, what was measured, what their limits are."""
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,25 +8,61 @@ from tabulate import tabulate
 
 from m3ae.config import load_run
 from m3ae.config.paths import Paths
+from m3ae.data.manifest import read_manifest
 from m3ae.errors import UserError
 from m3ae.files import sha256_of
 from m3ae.records import Record, read_record
 
-LICENCES = {
-    "authors": (
+README = "README.md"
+MARK = "<!-- Written by m3ae at every save. Without this line the card is yours and stays as it is. -->"
+M3AE_PAPER = "Geng et al. 2022, arXiv 2205.14204"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is true of all weights of one origin."""
+
+    made: str
+    licence: str
+    """As the hub spells it."""
+    about_licence: str
+    paper: str = M3AE_PAPER
+    data: str = "-"
+
+
+KINDS = {
+    "authors": Kind(
+        "Converted, value by value, from a checkpoint in the format of the authors' JAX code "
+        "(young-geng/m3ae_public).",
         "apache-2.0",
-        "Apache-2.0 is the licence of the authors' code; the weights carry none of their own.",
+        "Apache-2.0 is the licence of the authors' code (young-geng/m3ae_public); the weights have no "
+        "statement of their own.",
+        data="The file does not name it; the paper's models saw CC12M.",
     ),
-    "facebook": ("cc-by-nc-4.0", "CC BY-NC 4.0, that of facebookresearch/mae: not for commercial use."),
-    "ours": ("apache-2.0", "Apache-2.0. The training data have terms of their own."),
+    "facebook": Kind(
+        "Converted, value by value, from a checkpoint in the format of facebookresearch/mae.",
+        "cc-by-nc-4.0",
+        "CC-BY-NC-4.0, the licence of facebookresearch/mae: not for commercial use.",
+        paper="He et al. 2021, arXiv 2111.06377",
+        data="The file does not name it; the released models saw the images of ImageNet-1K, no labels.",
+    ),
+    "ours": Kind(
+        "Trained by this project, an open reproduction of M3AE.",
+        "apache-2.0",
+        "Apache-2.0. The training images and captions have terms of their own.",
+    ),
 }
-MADE = {
-    "authors": "Converted from the authors' JAX checkpoint (young-geng/m3ae_public), value by value.",
-    "facebook": "Converted from Facebook's MAE checkpoint (facebookresearch/mae), value by value.",
-    "ours": "Trained by this project, an open reproduction of the paper.",
-}
-SIZES = ("width", "depth", "num_heads", "decoder_width", "decoder_depth", "decoder_num_heads", "mlp_ratio",
-         "image_px", "patch_px", "vocab_size", "max_tokens", "gelu", "type_embedding")  # fmt: skip
+UNKNOWN = Kind("A model of this project's code; where its weights came from is not known.", "unknown", "-")
+
+SETTINGS = (
+    "width", "depth", "num_heads", "decoder_width", "decoder_depth", "decoder_num_heads", "mlp_ratio",
+    "image_px", "patch_px", "vocab_size", "max_tokens", "gelu", "type_embedding", "image_mask_ratio",
+    "text_mask_ratio", "mask_scope", "norm_pix_loss", "image_loss_weight", "text_loss_weight",
+    "image_mean", "image_std",
+)  # fmt: skip
+NOT_RECIPE = ("version", "encoder", "architecture")  # the model's table has the sizes
+NOT_OUTCOME = ("weights_sha256", "parameters")
+OPTIMISATION = "AdamW; linear warm-up to base_lr x batch_size / 256, then a half cosine to 0."
 
 
 @dataclass(frozen=True)
@@ -43,41 +78,111 @@ class CardFacts:
     records: list[Record] = field(default_factory=list)
 
 
+# ---- the text ----------------------------------------------------------------------------------------------
+
+
 def card(config: dict[str, Any], num_parameters: int, facts: CardFacts | None = None) -> str:
     """The model card (Markdown) of a model with this configuration; "-" where nothing is known."""
-    kind = (config.get("origin") or {}).get("kind", "ours")
-    licence, about_licence = LICENCES.get(kind, LICENCES["ours"])
-    is_mae = not config["vocab_size"]
-    front = ["---", f"license: {licence}", "library_name: m3ae", "tags:", "- masked-autoencoder"]
-    front += ["- vision"] if is_mae else ["- vision-language"]
+    origin = config.get("origin") or {}
+    kind = KINDS.get(str(origin.get("kind")), UNKNOWN)
+    method = "M3AE" if config["vocab_size"] else "MAE"
+    data = table(facts.data) if facts and facts.data else kind.data
     parts = [
-        "\n".join([*front, "---"]),
-        f"# {facts.model if facts else 'MAE' if is_mae else 'M3AE'}",
+        front_matter(kind, method),
+        MARK,
+        f"# {facts.model if facts else method}",
         f"**{facts.banner}**" if facts and facts.banner else "",
-        f"{MADE.get(kind, MADE['ours'])} Paper: Geng et al. 2022, arXiv 2205.14204.",
-        '```python\nfrom m3ae import load_pretrained\n\nmodel = load_pretrained("FOLDER")\n'
-        "tokens = model.encode(image)  # (B, 1 + patches, width): CLS first\n```",
-        "## Model",
-        table({"parameters": f"{num_parameters:,}", **{name: config[name] for name in SIZES}}),
-        "## Where the weights came from",
-        table(dict(sorted((config.get("origin") or {"source": "-"}).items()))),
-        "## Recipe",
-        table(flat(facts.recipe)) if facts else "-",
-        "## Training data",
-        table(flat(facts.data)) if facts and facts.data else "-",
-        "## Results",
-        results(facts.records) if facts and facts.records else "-",
-        "## Licence",
-        about_licence,
-        "## Limits",
-        limits(facts),
+        f"{kind.made} Paper: {kind.paper}.",
+        "## Use\n\n" + USE,
+        "## Model\n\n" + table({"parameters": f"{num_parameters:,}", **{n: config.get(n) for n in SETTINGS}}),
+        "## Where the weights came from\n\n" + table(dict(sorted(origin.items()))),
+        "## Recipe\n\n" + (recipe(facts) if facts else "-"),
+        "## Training data\n\n" + data,
+        "## Results\n\n" + results(facts.records if facts else []),
+        "## Licence\n\n" + kind.about_licence,
+        "## Limits\n\n" + limits(facts, has_decoder=config["decoder_width"] > 0),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+USE = """\
+```python
+from m3ae import M3AEProcessor, load_pretrained
+
+model = load_pretrained("FOLDER")
+inputs = M3AEProcessor.for_model(model.config)(images=picture)  # a PIL image
+tokens = model.encode(**inputs)  # (1, 1 + patches, width), CLS first
+```
+
+After `import m3ae.pretrained.huggingface`, `transformers.AutoModel.from_pretrained("FOLDER")` works too."""
+
+
+def front_matter(kind: Kind, method: str) -> str:
+    """What the hub reads."""
+    tags = ["masked-autoencoder", "vision" if method == "MAE" else "vision-language"]
+    lines = ["---", f"license: {kind.licence}", "library_name: m3ae", "tags:", *(f"- {tag}" for tag in tags)]
+    return "\n".join([*lines, "---"])
+
+
+def recipe(facts: CardFacts) -> str:
+    """Settings of the training, and what came of it."""
+    outcome = {name: value for name, value in facts.details.items() if name not in NOT_OUTCOME}
+    settings = table({"run": facts.run, "model": facts.model, **flat(facts.recipe), **flat(outcome)})
+    return f"{OPTIMISATION}\n\n{settings}"
+
+
+def results(records: list[Record]) -> str:
+    """Every metric with its interval."""
+    rows = [
+        (record.subject or record.stage, name, f"{m.value:.4g} [{m.low:.4g}, {m.high:.4g}]", m.unit, m.n)
+        for record in records
+        for name, m in record.metrics.items()
+    ]
+    if not rows:
+        return "-"
+    headers = ["subject", "metric", f"value [{interval_name(records)}]", "unit", "n"]
+    return tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True)
+
+
+def interval_name(records: list[Record]) -> str:
+    """`95 % interval`, if all records agree on it."""
+    shares = {record.settings.get("statistics", {}).get("confidence") for record in records if record.metrics}
+    share = shares.pop()
+    return "interval" if shares or share is None else f"{100 * share:g} % interval"
+
+
+def limits(facts: CardFacts | None, has_decoder: bool) -> str:
+    """What nobody should expect of the weights."""
+    said = [
+        "A representation for research: probe it or fine-tune it. It makes neither captions nor images that "
+        "anyone should use.",
+        "Whatever bias its training data have, it has; nobody has audited it for people, places, languages.",
+        "Read images with the mean and the standard deviation above; other ones give worse features.",
+    ]
+    if not has_decoder:
+        said.append("An encoder alone: it represents and can rebuild nothing, so it has no loss.")
+    if facts and facts.banner:
+        said.append("Its scale is far below the paper's: its numbers cannot be compared with the paper's.")
+    return "\n".join(f"* {sentence}" for sentence in said)
+
+
 def table(rows: dict[str, Any]) -> str:
-    """Two columns."""
-    return tabulate(list(rows.items()), headers=["", ""], tablefmt="github", disable_numparse=True)
+    """Two columns; "-" without rows."""
+    if not rows:
+        return "-"
+    cells = [(cell(name), cell(value)) for name, value in rows.items()]
+    return tabulate(cells, headers=["", ""], tablefmt="github", disable_numparse=True)
+
+
+def cell(value: Any) -> str:
+    """A value that stays within its cell, whatever a file said."""
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(cell, value)) or "-"
+    return " ".join(str(value).split()).replace("|", "\\|").replace("<", "&lt;")
 
 
 def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -88,53 +193,44 @@ def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return rows
 
 
-def results(records: list[Record]) -> str:
-    """Every metric with its interval."""
-    rows = [
-        (record.subject or record.stage, name, f"{m.value:.4g} [{m.low:.4g}, {m.high:.4g}]", m.unit, m.n)
-        for record in records
-        for name, m in record.metrics.items()
-    ]
-    headers = ["subject", "metric", "value [95 % interval]", "unit", "n"]
-    return tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True)
+def is_ours(readme: Path) -> bool:
+    """Whether ``readme`` is a card of ours that nobody has made theirs."""
+    return MARK in readme.read_text(encoding="utf-8", errors="replace")
 
 
-def limits(facts: CardFacts | None) -> str:
-    """What nobody should expect of the weights."""
-    said = [
-        "A representation for research: probe or fine-tune it. It generates neither captions nor images that "
-        "anyone should use.",
-        "Trained on images and captions from the web or made here, with whatever bias they have; nobody has "
-        "audited it for people, places or languages.",
-    ]
-    if facts and facts.banner:
-        said.append("Its scale is far below the paper's: accuracies cannot be compared with the paper's.")
-    return "\n".join(f"* {sentence}" for sentence in said)
+# ---- the facts ---------------------------------------------------------------------------------------------
 
 
 def facts_from_records(encoder: Path) -> CardFacts | None:
-    """What lies beside results/RUN/MODEL/encoder.safetensors; None if it was not trained by the workflow."""
+    """What lies beside results/RUN/MODEL/encoder.safetensors; None if it was not trained by the workflow.
+
+    Raises UserError, one line, if the record of the training speaks of other weights.
+    """
     folder = encoder.absolute().parent
     if encoder.name != "encoder.safetensors" or not (folder / "pretrain.json").is_file():
         return None
     pretrain = read_record(folder / "pretrain.json")
-    if pretrain.details.get("weights_sha256") != sha256_of(encoder):
+    sha256 = sha256_of(encoder)
+    if pretrain.details.get("weights_sha256") != sha256:
         raise UserError(
             f"{encoder}: not the weights that {folder / 'pretrain.json'} speaks of; move one of them away"
         )
-    others = [path for path in sorted(folder.glob("*.json")) if path.name.split("-")[0] in RESULTS]
     return CardFacts(
         run=pretrain.run,
         model=pretrain.model,
         banner=banner_of(pretrain.run),
-        recipe={key: value for key, value in pretrain.settings.items() if key not in ("version", "encoder")},
+        recipe={name: value for name, value in pretrain.settings.items() if name not in NOT_RECIPE},
         details=pretrain.details,
-        data=data_facts(folder.parents[2], pretrain),
-        records=[read_record(path) for path in others],
+        data=data_facts(folder, pretrain),
+        records=measured(folder, sha256),
     )
 
 
-RESULTS = ("probe", "ood", "heldout.json")
+def measured(folder: Path, weights_sha256: str) -> list[Record]:
+    """The results of these very weights: a record of earlier ones may still lie there."""
+    paths = [*folder.glob("probe-*.json"), *folder.glob("ood-*.json"), *folder.glob("heldout.json")]
+    records = [read_record(path) for path in sorted(paths)]
+    return [record for record in records if record.inputs.get("weights") == weights_sha256]
 
 
 def banner_of(run: str) -> str:
@@ -142,17 +238,18 @@ def banner_of(run: str) -> str:
     try:
         return load_run(run).settings.banner
     except UserError:
-        return f"Run {run!r}: its scale is not known here"
+        return f"Run {run!r}: a small run, as far as is known here (its configuration is not at hand)"
 
 
-def data_facts(project: Path, pretrain: Record) -> dict[str, Any]:
-    """Count and rejections of the training shards, if those on disk are the ones that were trained on."""
-    manifest = project / Paths(pretrain.run).manifest("train")
-    if not manifest.is_file() or sha256_of(manifest) != pretrain.inputs.get("train_manifest"):
-        return {"manifest sha256": pretrain.inputs.get("train_manifest", "-")}
-    content = json.loads(manifest.read_text(encoding="utf-8"))
-    return {
-        "manifest sha256": pretrain.inputs["train_manifest"],
-        "samples": content["count"],
-        "rejected": content["rejected"],
-    }
+def data_facts(results_folder: Path, pretrain: Record) -> dict[str, Any]:
+    """What came of the list, if the shards on disk are the ones that were trained on."""
+    trained_on = pretrain.inputs.get("train_manifest")
+    facts: dict[str, Any] = {"sha256 of the manifest": trained_on}
+    project = next(iter(results_folder.parents[2:3]), results_folder)  # above results/RUN/MODEL
+    path = project / Paths(pretrain.run).manifest("train")
+    if not path.is_file() or sha256_of(path) != trained_on:
+        return facts
+    manifest = read_manifest(path)
+    share = {"share": f"{manifest.yield_.share:.1%}"}
+    facts |= {"samples": manifest.count, **flat({"yield": manifest.yield_.model_dump() | share})}
+    return facts | flat({"rejected": manifest.rejected})

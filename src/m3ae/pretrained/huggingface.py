@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -11,13 +12,21 @@ from torch import Tensor, nn
 from m3ae.files import write_text
 from m3ae.model.architecture import Architecture
 from m3ae.model.m3ae import M3AE, Image, Padding, Text, fixed_positions
-from m3ae.pretrained.card import CardFacts, card
+from m3ae.pretrained.card import README, CardFacts, card, is_ours
+from m3ae.pretrained.processor import M3AEProcessor
 from m3ae.pretrained.source import ALIASES, CC12M
 from m3ae.torchvision_ops import make_importable
 
 make_importable()
 
-from transformers import AutoConfig, AutoModel, AutoModelForPreTraining, PreTrainedConfig, PreTrainedModel  # noqa: E402
+from transformers import (  # noqa: E402
+    AutoConfig,
+    AutoModel,
+    AutoModelForPreTraining,
+    AutoProcessor,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
 from transformers import initialization as init  # noqa: E402
 from transformers.utils import ModelOutput  # noqa: E402
 
@@ -77,8 +86,13 @@ class M3AEConfig(PreTrainedConfig):
         return cls(**architecture.plain(), **more)
 
 
+MAY_BE_ZERO = ("decoder_width", "decoder_depth", "decoder_num_heads", "vocab_size", "max_tokens")
+
+
 def check_config(config: M3AEConfig) -> None:
     """Raise ValueError for a model that cannot be."""
+    check_whole_numbers(config)
+    check_channels(config)
     for name, choices in {"gelu": ("tanh", "exact"), "mask_scope": ("sample", "batch")}.items():
         if getattr(config, name) not in choices:
             raise ValueError(f"{name}: expected {' or '.join(choices)}, got {getattr(config, name)!r}")
@@ -96,6 +110,23 @@ def check_config(config: M3AEConfig) -> None:
     for name in ("image_mask_ratio", "text_mask_ratio"):
         if not 0 <= getattr(config, name) <= 1:
             raise ValueError(f"{name}: expected a share from 0 to 1, got {getattr(config, name)}")
+
+
+def check_whole_numbers(config: M3AEConfig) -> None:
+    """Raise ValueError for a count that is none."""
+    for field in fields(Architecture):
+        value, least = getattr(config, field.name), 0 if field.name in MAY_BE_ZERO else 1
+        if field.type is int and (type(value) is not int or value < least):
+            raise ValueError(f"{field.name}: expected a whole number from {least} on, got {value!r}")
+
+
+def check_channels(config: M3AEConfig) -> None:
+    """Raise ValueError unless images can be normalised with the settings."""
+    for name, values in {"image_mean": config.image_mean, "image_std": config.image_std}.items():
+        if len(values or []) != 3:
+            raise ValueError(f"{name}: expected three numbers, one for each of R, G and B, got {values}")
+    if not all(value > 0 for value in config.image_std or []):
+        raise ValueError(f"image_std: expected numbers above 0, got {config.image_std}")
 
 
 @dataclass
@@ -166,7 +197,8 @@ class M3AEForPreTraining(PreTrainedModel):
             for parameter in module.parameters(recurse=False):
                 init.normal_(parameter, std=0.02)
             for name, positions in fixed_positions(module.architecture).items():
-                init.copy_(module.get_buffer(name), positions)
+                # Replaced, not filled: a model loaded in bf16 has them in fp32 at this point.
+                module.register_buffer(name, positions.to(module.cls_token), persistent=False)
         elif isinstance(module, nn.Linear):
             init.xavier_uniform_(module.weight)
             init.zeros_(module.bias)
@@ -179,12 +211,18 @@ class M3AEForPreTraining(PreTrainedModel):
     def save_pretrained(
         self, save_directory: str | os.PathLike, *args: Any, facts: CardFacts | None = None, **kwargs: Any
     ) -> None:
-        """Write safetensors, config.json and the model card README.md (``facts``: what its run recorded)."""
+        """Write safetensors, config.json and the model card README.md (``facts``: what its run recorded).
+
+        A README.md that this method did not write stays as it is.
+        """
         super().save_pretrained(save_directory, *args, **kwargs)
-        text = card(self.config.to_dict(), sum(p.numel() for p in self.parameters()), facts)
-        write_text(os.path.join(save_directory, "README.md"), text)
+        readme = Path(save_directory) / README
+        if kwargs.get("is_main_process", True) and (not readme.exists() or is_ours(readme)):
+            parameters = sum(parameter.numel() for parameter in self.parameters())
+            write_text(readme, card(self.config.to_dict(), parameters, facts))
 
 
 AutoConfig.register("m3ae", M3AEConfig)
 AutoModel.register(M3AEConfig, M3AEForPreTraining)
 AutoModelForPreTraining.register(M3AEConfig, M3AEForPreTraining)
+AutoProcessor.register(M3AEConfig, M3AEProcessor)

@@ -107,7 +107,7 @@ def read_folder(folder: Path, overrides: dict[str, Any]) -> Source:
             raise UserError(f"{file}: expected whole safetensors, got something else ({error})") from None
     tensors = {name.removeprefix(PREFIX): tensor for name, tensor in tensors.items()}
     view = {"image_mean": list(config.image_mean or []), "image_std": list(config.image_std or [])}
-    return Source(architecture, tensors, config.origin or {"kind": "ours", "source": folder.name}, view)
+    return Source(architecture, tensors, config.origin or {}, view)
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -33,22 +33,35 @@ class M3AEProcessor:
         tokenizer: Tokenizer | Path | str | None = None,
     ) -> None:
         self.size_px, self.resize_px, self.max_tokens = size_px, resize_px or size_px, max_tokens
+        if self.resize_px < size_px:
+            raise UserError(f"resize_px: expected at least size_px = {size_px}, got {resize_px}")
         self.image_mean = list(image_mean or (0.5762, 0.5503, 0.5213))  # CC12M's
         self.image_std = list(image_std or (0.3207, 0.3169, 0.3307))
-        self.tokenizer = load_tokenizer(tokenizer) if isinstance(tokenizer, str | Path) else tokenizer
+        self.tokenizer = None if tokenizer is None else plain_tokenizer(tokenizer)
 
     @classmethod
     def for_model(
         cls, config: "M3AEConfig", tokenizer: Tokenizer | Path | str | None = None
     ) -> "M3AEProcessor":
-        """The processor that fits a model: its image size, normalisation and word slots."""
-        return cls(
+        """The processor that fits a model: its image size, normalisation and word slots.
+
+        An MAE reads no words, so it gets no tokenizer. Raises ValueError for a tokenizer whose ids the
+        model does not know.
+        """
+        processor = cls(
             size_px=config.image_px,
             image_mean=config.image_mean,
             image_std=config.image_std,
             max_tokens=config.max_tokens,
-            tokenizer=tokenizer,
+            tokenizer=tokenizer if config.vocab_size else None,
         )
+        words = processor.tokenizer
+        if words is not None and words.get_vocab_size() > config.vocab_size:
+            raise UserError(
+                f"expected a tokenizer of at most {config.vocab_size} word pieces, as the model has, "
+                f"got one of {words.get_vocab_size()}; give the one that the model was trained with"
+            )
+        return processor
 
     def __call__(
         self,
@@ -64,11 +77,16 @@ class M3AEProcessor:
         inputs = {} if images is None else {"image": self.image(images)}
         if text is not None:
             inputs |= self.words([text] if isinstance(text, str) else list(text))
+        counts = {name: len(batch) for name, batch in inputs.items()}
+        if len(set(counts.values())) > 1:
+            raise ValueError(f"expected one text for each image, got {counts['image']} and {counts['text']}")
         return inputs
 
     def image(self, images: Image.Image | list[Image.Image]) -> Tensor:
         """Pictures of any mode as one normalised batch."""
         pictures = [images] if isinstance(images, Image.Image) else list(images)
+        if not pictures:
+            raise ValueError("expected at least one image, got an empty list")
         for picture in pictures:
             if not isinstance(picture, Image.Image):
                 raise ValueError(f"expected PIL images, got {type(picture).__name__}; use PIL.Image.open")
@@ -82,6 +100,9 @@ class M3AEProcessor:
                 "expected a tokenizer for text, this processor has none; give it one: M3AEProcessor.for_model"
                 "(model.config, tokenizer='tokenizer.json') (the authors' models: that of bert-base-uncased)"
             )
+        for caption in captions:
+            if not isinstance(caption, str):
+                raise ValueError(f"expected captions as strings, got {type(caption).__name__}")
         text = torch.zeros(len(captions), self.max_tokens, dtype=torch.long)
         padding = torch.ones(len(captions), self.max_tokens, dtype=torch.bool)
         encodings = self.tokenizer.encode_batch_fast(captions, add_special_tokens=False)
@@ -104,8 +125,11 @@ class M3AEProcessor:
             write_text(Path(folder) / TOKENIZER, self.tokenizer.to_str(pretty=True) + "\n")
 
     @classmethod
-    def from_pretrained(cls, folder: Path | str) -> "M3AEProcessor":
-        """The processor of a folder of `save_pretrained`. Raises UserError, one line, if there is none."""
+    def from_pretrained(cls, folder: Path | str, **_: Any) -> "M3AEProcessor":
+        """The processor of a folder of `save_pretrained`. Raises UserError, one line, if there is none.
+
+        Other keywords are AutoProcessor's, about downloads.
+        """
         path = Path(folder) / SETTINGS
         try:
             settings = json.loads(path.read_bytes())
@@ -116,6 +140,20 @@ class M3AEProcessor:
             raise UserError(f"{path}: no such file; expected a folder made by m3ae weights convert") from None
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{path}: expected the settings of a processor, got {error}") from None
+
+
+def plain_tokenizer(tokenizer: Tokenizer | Path | str) -> Tokenizer:
+    """A tokenizer of our own that neither pads nor cuts: files often carry somebody's settings for that.
+
+    Takes a file, a `tokenizers.Tokenizer`, or the fast tokenizer of transformers around one.
+    """
+    if isinstance(tokenizer, str | Path):
+        plain = load_tokenizer(tokenizer)
+    else:
+        plain = Tokenizer.from_str(getattr(tokenizer, "backend_tokenizer", tokenizer).to_str())
+    plain.no_padding()
+    plain.no_truncation()
+    return plain
 
 
 def load_tokenizer(path: Path | str) -> Tokenizer:

@@ -1,0 +1,141 @@
+"""What a model costs, by arithmetic on its architecture alone: parameters, and FLOPs per training sample.
+
+A multiply-add is two FLOPs. Linear layers and the two products of attention count; softmax, norms,
+activations, look-ups and sums do not. The backward pass counts as two forward passes.
+"""
+
+from dataclasses import dataclass
+
+from m3ae.model.architecture import Architecture
+
+PASSES = 3  # forward, gradients of the inputs, gradients of the weights
+
+
+@dataclass(frozen=True)
+class Flops:
+    """FLOPs of one sample's forward pass, part by part."""
+
+    embedding: int
+    """Every patch is embedded before any is hidden; words are looked up."""
+    encoder: int
+    projection: int
+    """From the encoder's width to the decoder's."""
+    decoder: int
+    heads: int
+
+    @property
+    def forward(self) -> int:
+        """All parts."""
+        return self.embedding + self.encoder + self.projection + self.decoder + self.heads
+
+    @property
+    def training(self) -> int:
+        """Forward and backward.
+
+        Pixels need no gradient, so this is too much by one forward pass of ``embedding`` (0.1 to 0.4 % in
+        the paper's sizes); the usual count, three times the forward pass, keeps it.
+        """
+        return PASSES * self.forward
+
+    @property
+    def decoder_share(self) -> float:
+        """Share of the decoder's blocks."""
+        return self.decoder / self.forward
+
+    @property
+    def decoding_share(self) -> float:
+        """Share of all that follows the encoder: projection, decoder's blocks and heads."""
+        return (self.projection + self.decoder + self.heads) / self.forward
+
+
+def training_flops(a: Architecture, heads_on_all: bool) -> Flops:
+    """FLOPs of a sample: an image, and a caption of ``max_tokens`` slots if the model reads text.
+
+    ``heads_on_all`` applies the heads to every patch and word, as the authors' code does; without, to hidden
+    ones alone, as our training does.
+    """
+    words = a.max_tokens if a.has_text else 0
+    visible_patches, visible_words = (
+        visible(a.num_patches, a.image_mask_ratio),
+        visible(words, a.text_mask_ratio),
+    )
+    encoded, decoded = 1 + visible_patches + visible_words, 1 + a.num_patches + words  # 1: CLS
+    head_patches = a.num_patches if heads_on_all else a.num_patches - visible_patches
+    head_words = words if heads_on_all else words - visible_words
+    return Flops(
+        embedding=linear_flops(a.num_patches, a.patch_values, a.width),
+        encoder=a.depth * block_flops(encoded, a.width, a.mlp_ratio),
+        projection=linear_flops(encoded, a.width, a.decoder_width),
+        decoder=a.decoder_depth * block_flops(decoded, a.decoder_width, a.mlp_ratio),
+        heads=linear_flops(head_patches, a.decoder_width, a.patch_values)
+        + linear_flops(head_words, a.decoder_width, a.vocab_size),
+    )
+
+
+def visible(tokens: int, ratio: float) -> int:
+    """How many tokens stay visible: ``masking.num_visible``, which cannot be had without torch."""
+    return int(tokens * (1.0 - ratio))
+
+
+def linear_flops(tokens: int, width_in: int, width_out: int) -> int:
+    """A linear layer on ``tokens`` vectors."""
+    return 2 * tokens * width_in * width_out
+
+
+def block_flops(tokens: int, width: int, mlp_ratio: int) -> int:
+    """A transformer block: query, key, value and output, the MLP, and two products of attention."""
+    linear = 4 * width + 2 * mlp_ratio * width
+    attention = 2 * tokens  # each token with each, once for the weights and once for the values
+    return 2 * tokens * width * (linear + attention)
+
+
+def num_parameters(a: Architecture) -> int:
+    """All parameters. Positions are fixed and count as none."""
+    return (
+        num_encoder_parameters(a)
+        + num_text_parameters(a)
+        + num_type_parameters(a)
+        + num_decoder_parameters(a)
+    )
+
+
+def num_encoder_parameters(a: Architecture) -> int:
+    """What a frozen encoder needs for images: patch embedding, CLS, blocks and last LayerNorm."""
+    embedding = num_linear(a.patch_values, a.width)
+    return embedding + a.width + num_transformer(a.width, a.depth, a.mlp_ratio)
+
+
+def num_text_parameters(a: Architecture) -> int:
+    """The word embedding."""
+    return a.vocab_size * a.width
+
+
+def num_type_parameters(a: Architecture) -> int:
+    """A vector for each modality in the encoder, and in the decoder."""
+    modalities = 1 + a.has_text
+    return modalities * (a.width + a.decoder_width) if a.type_embedding else 0
+
+
+def num_decoder_parameters(a: Architecture) -> int:
+    """Projection, blocks, and for each modality a mask token and a head."""
+    if not a.has_decoder:
+        return 0
+    outputs = [a.patch_values] + [a.vocab_size] * a.has_text
+    return (
+        num_linear(a.width, a.decoder_width)
+        + num_transformer(a.decoder_width, a.decoder_depth, a.mlp_ratio)
+        + sum(a.decoder_width + num_linear(a.decoder_width, values) for values in outputs)
+    )
+
+
+def num_linear(width_in: int, width_out: int) -> int:
+    """Weights and biases of a linear layer."""
+    return width_in * width_out + width_out
+
+
+def num_transformer(width: int, depth: int, mlp_ratio: int) -> int:
+    """Blocks (attention, MLP, two LayerNorms) and the last LayerNorm."""
+    hidden, norm = mlp_ratio * width, 2 * width
+    attention = num_linear(width, 3 * width) + num_linear(width, width)
+    mlp = num_linear(width, hidden) + num_linear(hidden, width)
+    return depth * (attention + mlp + 2 * norm) + norm

@@ -1,0 +1,155 @@
+"""Parameters and FLOPs by arithmetic: against the real model, torch's counter, and earlier counts."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+from click.testing import CliRunner
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from m3ae.cli.main import main
+from m3ae.cli.sizes import architecture_of as size_of
+from m3ae.config import load_run
+from m3ae.model.architecture import Architecture
+from m3ae.model.cost import num_encoder_parameters, num_parameters, training_flops, visible
+from m3ae.model.m3ae import M3AE
+from m3ae.model.masking import num_visible
+from m3ae.train.build import architecture_of, count_parameters
+
+SMALL = Architecture(
+    width=48, depth=3, num_heads=4, decoder_width=24, decoder_depth=2, decoder_num_heads=2,
+    mlp_ratio=3, image_px=32, patch_px=8, vocab_size=70, max_tokens=9,
+    image_mask_ratio=0.6, text_mask_ratio=0.3,
+)  # fmt: skip
+VARIANTS = {
+    "m3ae": {},
+    "m3ae without types": {"type_embedding": False},
+    "mae": {"vocab_size": 0, "type_embedding": False},
+    "mae with type": {"vocab_size": 0},
+    "encoder alone": {"decoder_width": 0},
+    "everything visible": {"image_mask_ratio": 0.0, "text_mask_ratio": 0.0},
+}
+# size -> parameters and those of the encoder (M), TFLOP per training sample: counted from the authors'
+# model.py before this code was written
+COUNTED = {
+    "s": (74.8, 21.6, 0.071),
+    "b": (150.8, 85.6, 0.103),
+    "l": (376.2, 303.1, 0.210),
+    "h": (711.7, 630.7, 0.371),
+}
+
+
+@pytest.mark.parametrize("changes", VARIANTS.values(), ids=VARIANTS)
+def test_parameters_are_those_of_the_model_exactly(changes):
+    a = replace(SMALL, **changes)
+    with torch.device("meta"):
+        counts = count_parameters(M3AE(a))
+    assert counts == {"parameters": num_parameters(a), "encoder_parameters": num_encoder_parameters(a)}
+
+
+@pytest.mark.parametrize("size", COUNTED)
+@pytest.mark.parametrize("reads_text", [True, False])
+def test_parameters_of_the_papers_sizes_are_those_of_the_model_exactly(in_project, size, reads_text):
+    a = size_of(load_run("paper"), size, reads_text)
+    with torch.device("meta"):
+        counts = count_parameters(M3AE(a))
+    assert counts == {"parameters": num_parameters(a), "encoder_parameters": num_encoder_parameters(a)}
+
+
+@pytest.mark.parametrize(("size", "counted"), COUNTED.items())
+def test_the_papers_sizes_cost_what_was_counted_from_the_authors_code(in_project, size, counted):
+    a = size_of(load_run("paper"), size, True)
+    flops = training_flops(a, heads_on_all=True)
+    got = num_parameters(a) / 1e6, num_encoder_parameters(a) / 1e6, flops.training / 1e12
+    assert got == pytest.approx(counted, rel=0.01)
+
+
+@pytest.mark.parametrize(("size", "blocks", "all_parts"), [("s", 0.75, 0.84), ("b", 0.52, 0.58)])
+def test_the_decoders_share_is_what_was_counted(in_project, size, blocks, all_parts):
+    flops = training_flops(size_of(load_run("paper"), size, True), heads_on_all=True)
+    assert flops.decoder_share == pytest.approx(blocks, abs=0.005)
+    assert flops.decoding_share == pytest.approx(all_parts, abs=0.005)
+
+
+def counted_by_torch(a, predictions):
+    """FLOPs of one training sample as torch counts them: the mean over a batch of two."""
+    model, text = M3AE(a), {}
+    if a.has_text:
+        text = {"text": torch.randint(a.vocab_size, (2, a.max_tokens))}
+    counter = FlopCounterMode(display=False)
+    with counter, sdpa_kernel(SDPBackend.MATH):  # the fused kernels of a processor are not counted
+        model(torch.randn(2, 3, a.image_px, a.image_px), **text, predictions=predictions).loss.backward()
+    return counter.get_total_flops() / 2
+
+
+@pytest.mark.parametrize("name", ["m3ae", "m3ae without types", "mae"])
+def test_flops_are_torchs_but_for_the_gradient_of_the_pixels(name):
+    a = replace(SMALL, **VARIANTS[name])
+    ours = training_flops(a, heads_on_all=False)
+    assert counted_by_torch(a, predictions=False) == ours.training - ours.embedding
+
+
+@pytest.mark.parametrize("size", ["s", "b"])
+def test_flops_of_the_papers_sizes_are_torchs_within_two_percent(in_project, size):
+    a = replace(size_of(load_run("paper"), size, True), depth=2, decoder_depth=1)
+    assert counted_by_torch(a, predictions=False) == pytest.approx(
+        training_flops(a, heads_on_all=False).training, rel=0.02
+    )
+
+
+def test_building_predictions_adds_heads_on_every_token_to_those_on_hidden_ones():
+    """Predictions are no part of the loss: their heads run forward alone."""
+    everywhere, hidden = training_flops(SMALL, heads_on_all=True), training_flops(SMALL, heads_on_all=False)
+    got = counted_by_torch(SMALL, predictions=True) - counted_by_torch(SMALL, predictions=False)
+    assert got == everywhere.heads
+    assert everywhere.forward - everywhere.heads == hidden.forward - hidden.heads
+
+
+def test_visible_tokens_are_the_models():
+    for tokens in (0, 1, 9, 64, 256):
+        for percent in range(101):
+            assert visible(tokens, percent / 100) == num_visible(tokens, percent / 100)
+
+
+@pytest.mark.parametrize("run_name", ["paper", "photos", "tiny"])
+def test_the_table_counts_the_models_that_are_trained(in_project, run_name):
+    run = load_run(run_name)
+    for name, row in run.settings.models.items():
+        trained = architecture_of(run, name, run.settings.data.tokens.vocab_size)
+        counted = replace(
+            size_of(run, row.size, row.method == "m3ae"), text_mask_ratio=trained.text_mask_ratio
+        )
+        assert num_parameters(counted) == num_parameters(trained)
+        assert training_flops(counted, True) == training_flops(trained, True)
+
+
+def test_docs_sizes_holds_what_the_command_prints(in_project):
+    result = CliRunner().invoke(main, ["sizes", "--run", "paper"])
+    assert result.exit_code == 0
+    assert result.output in (in_project / "docs/sizes.md").read_text()
+
+
+def test_docs_sizes_holds_the_counts_that_were_made_before(in_project):
+    text = (in_project / "docs/sizes.md").read_text()
+    for size, (parameters, encoder, tflop) in COUNTED.items():
+        assert f"| M3AE {size.upper()} | {parameters} | {encoder} | {tflop:.3f} |" in text
+
+
+def test_small_runs_have_numbers_other_than_zero(in_project):
+    output = CliRunner().invoke(main, ["sizes", "--run", "tiny"]).output
+    cells = [cell.strip() for line in output.splitlines()[2:] for cell in line.split("|")[3:7]]
+    assert cells
+    assert all(float(cell) > 0 for cell in cells)
+
+
+def test_the_command_needs_no_torch(in_project):
+    code = (
+        "import sys; from m3ae.cli.main import main;"
+        "main(['sizes', '--run', 'paper'], standalone_mode=False);"
+        "print('torch' in sys.modules, 'pandas' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False False"
