@@ -11,7 +11,8 @@ from m3ae.files import sha256_of
 from m3ae.model.architecture import Architecture
 from m3ae.model.m3ae import M3AE
 from m3ae.model.weights import save_encoder
-from m3ae.pretrained.card import card, facts_from_records
+from m3ae.pretrained.card import card
+from m3ae.pretrained.facts import facts_from_records
 from m3ae.records import Metric, Record
 
 SMALL = Architecture(
@@ -99,7 +100,7 @@ def test_the_card_carries_recipe_outcome_yield_and_every_result(in_project, enco
 
 def test_published_records_make_a_card(in_project):
     """The numbers of results/photos, which are in the repository (the weights are not)."""
-    from m3ae.pretrained.card import CardFacts, measured
+    from m3ae.pretrained.facts import CardFacts, measured
 
     folder = in_project / "results/photos/m3ae-b100"
     pretrain = json.loads((folder / "pretrain.json").read_text())

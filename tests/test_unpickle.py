@@ -211,12 +211,12 @@ def test_flipped_bytes_give_a_model_or_one_line_and_run_nothing(tmp_path, monkey
     whole, rng = dumps(checkpoint(params, VARIANT, moments=False)), random.Random(0)
     starts = [i for i in range(len(whole)) if i < 600 or whole[i : i + 1] in b"\x8cBCRb\x93h"]
     read = 0
-    for _ in range(300):
+    for _ in range(150):
         broken = bytearray(whole)
         broken[rng.choice(starts)] = rng.randrange(256)
         (tmp_path / "model.pkl").write_bytes(bytes(broken))
         read += reads(tmp_path / "model.pkl")
-    assert 0 < read < 300
+    assert 0 < read < 150
     assert os.listdir(tmp_path) == ["model.pkl"]
 
 

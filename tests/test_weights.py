@@ -273,6 +273,40 @@ def test_a_hub_id_is_downloaded_and_read_as_a_folder(tmp_path, monkeypatch, pick
     same(load_pretrained("owner/name").m3ae.state_dict(), read_source(pickled).tensors)
 
 
+def test_a_folder_of_somebody_elses_files_is_never_replaced(tmp_path, pickled):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "thesis.tex").write_text("three years of work")
+    for arguments in (["convert", pickled, folder], ["export", pickled, folder, "--format", "timm"]):
+        result = run(*arguments)
+        assert result.exit_code == 1
+        assert "holds thesis.tex" in result.output
+    assert (folder / "thesis.tex").read_text() == "three years of work"
+
+
+def test_converting_again_replaces_the_weights_and_keeps_a_card_that_was_edited(tmp_path, pickled):
+    folder = tmp_path / "folder"
+    assert run("convert", pickled, folder).exit_code == 0
+    (folder / "README.md").write_text("my own card")
+    assert run("convert", pickled, folder, "--set", "num_heads=4").exit_code == 0
+    assert (folder / "README.md").read_text() == "my own card"
+    assert load_pretrained(folder).config.num_heads == 4
+
+
+def test_weights_of_the_workflow_know_their_run_and_their_normalisation(tmp_path):
+    record = {
+        "run": "tiny",
+        "model": "m3ae-b100",
+        "settings": {"image": {"mean": [0.5] * 3, "std": [0.25] * 3}},
+    }
+    folder = tmp_path / "results/tiny/m3ae-b100"
+    save_encoder(M3AE(SMALL), folder / "encoder.safetensors")
+    (folder / "pretrain.json").write_text(json.dumps(record))
+    model = load_pretrained(folder / "encoder.safetensors")
+    assert model.config.image_mean == [0.5] * 3
+    assert (model.config.origin["run"], model.config.origin["model"]) == ("tiny", "m3ae-b100")
+
+
 def test_converting_to_a_pickle_is_refused(tmp_path, pickled):
     result = run("convert", pickled, tmp_path / "out.pkl")
     assert result.exit_code == 1

@@ -4,7 +4,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -63,6 +63,20 @@ def new_folder(folder: Path) -> Iterator[Path]:
     finally:
         put_back(old, folder)
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def check_replaceable(folder: Path, ours: Collection[str]) -> None:
+    """Raise UserError unless ``folder`` is absent, or holds nothing but files of these names."""
+    if folder.is_file():
+        raise UserError(f"{folder}: expected a folder to write, found a file; choose another name")
+    others = (
+        sorted(path.name for path in folder.iterdir() if path.name not in ours) if folder.is_dir() else []
+    )
+    if others:
+        raise UserError(
+            f"{folder}: holds {others[0]}, which no earlier call wrote and which would be lost; "
+            "choose another folder"
+        )
 
 
 def put_back(old: Path, folder: Path) -> None:

@@ -159,11 +159,11 @@ def architecture_of(
         width, patch_values = tensors["patch_embedding.weight"].shape
         decoder_width = tensors["decoder_embedding.weight"].shape[0]
         mlp_width = tensors["encoder.blocks.0.fc1.weight"].shape[0]
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, IndexError) as error:
         raise UserError(f"{path}: expected {LAYOUT}; its parameters lack or distort {error}") from None
     patch_px = round((patch_values / 3) ** 0.5)
     word_embedding = tensors.get("word_embedding.weight")
-    if patch_px**2 * 3 != patch_values or mlp_width % width:
+    if not width or patch_px**2 * 3 != patch_values or mlp_width % width:
         raise UserError(f"{path}: expected patches of p x p x 3 values and whole MLP ratios, got others")
     return Architecture(
         width=width,
@@ -177,7 +177,7 @@ def architecture_of(
         mlp_ratio=mlp_width // width,
         image_px=number(variant, "image_size", int, 16 * patch_px),
         patch_px=patch_px,
-        vocab_size=0 if word_embedding is None else word_embedding.shape[0],
+        vocab_size=0 if word_embedding is None else word_embedding.shape[:1].numel(),
         max_tokens=number(variant, "tokenizer_max_length", int, 64),
         type_embedding="image_type" in tensors,
         gelu="tanh",

@@ -1,17 +1,13 @@
 """The model card: what the weights are, how they were made, what was measured, what their limits are."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tabulate import tabulate
 
-from m3ae.config import load_run
-from m3ae.config.paths import Paths
-from m3ae.data.manifest import read_manifest
-from m3ae.errors import UserError
-from m3ae.files import sha256_of
-from m3ae.records import Record, read_record
+from m3ae.pretrained.facts import CardFacts, flat
+from m3ae.records import Record
 
 README = "README.md"
 MARK = "<!-- Written by m3ae at every save. Without this line the card is yours and stays as it is. -->"
@@ -60,25 +56,8 @@ SETTINGS = (
     "text_mask_ratio", "mask_scope", "norm_pix_loss", "image_loss_weight", "text_loss_weight",
     "image_mean", "image_std",
 )  # fmt: skip
-NOT_RECIPE = ("version", "encoder", "architecture")  # the model's table has the sizes
 NOT_OUTCOME = ("weights_sha256", "parameters")
 OPTIMISATION = "AdamW; linear warm-up to base_lr x batch_size / 256, then a half cosine to 0."
-
-
-@dataclass(frozen=True)
-class CardFacts:
-    """What the run that trained the weights recorded."""
-
-    run: str
-    model: str
-    banner: str
-    recipe: dict[str, Any]
-    details: dict[str, Any]
-    data: dict[str, Any] = field(default_factory=dict)
-    records: list[Record] = field(default_factory=list)
-
-
-# ---- the text ----------------------------------------------------------------------------------------------
 
 
 def card(config: dict[str, Any], num_parameters: int, facts: CardFacts | None = None) -> str:
@@ -185,71 +164,6 @@ def cell(value: Any) -> str:
     return " ".join(str(value).split()).replace("|", "\\|").replace("<", "&lt;")
 
 
-def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings under dotted names."""
-    rows: dict[str, Any] = {}
-    for name, value in tree.items():
-        rows |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return rows
-
-
 def is_ours(readme: Path) -> bool:
     """Whether ``readme`` is a card of ours that nobody has made theirs."""
     return MARK in readme.read_text(encoding="utf-8", errors="replace")
-
-
-# ---- the facts ---------------------------------------------------------------------------------------------
-
-
-def facts_from_records(encoder: Path) -> CardFacts | None:
-    """What lies beside results/RUN/MODEL/encoder.safetensors; None if it was not trained by the workflow.
-
-    Raises UserError, one line, if the record of the training speaks of other weights.
-    """
-    folder = encoder.absolute().parent
-    if encoder.name != "encoder.safetensors" or not (folder / "pretrain.json").is_file():
-        return None
-    pretrain = read_record(folder / "pretrain.json")
-    sha256 = sha256_of(encoder)
-    if pretrain.details.get("weights_sha256") != sha256:
-        raise UserError(
-            f"{encoder}: not the weights that {folder / 'pretrain.json'} speaks of; move one of them away"
-        )
-    return CardFacts(
-        run=pretrain.run,
-        model=pretrain.model,
-        banner=banner_of(pretrain.run),
-        recipe={name: value for name, value in pretrain.settings.items() if name not in NOT_RECIPE},
-        details=pretrain.details,
-        data=data_facts(folder, pretrain),
-        records=measured(folder, sha256),
-    )
-
-
-def measured(folder: Path, weights_sha256: str) -> list[Record]:
-    """The results of these very weights: a record of earlier ones may still lie there."""
-    paths = [*folder.glob("probe-*.json"), *folder.glob("ood-*.json"), *folder.glob("heldout.json")]
-    records = [read_record(path) for path in sorted(paths)]
-    return [record for record in records if record.inputs.get("weights") == weights_sha256]
-
-
-def banner_of(run: str) -> str:
-    """The run's warning about its scale; a warning too where its configuration is not at hand."""
-    try:
-        return load_run(run).settings.banner
-    except UserError:
-        return f"Run {run!r}: a small run, as far as is known here (its configuration is not at hand)"
-
-
-def data_facts(results_folder: Path, pretrain: Record) -> dict[str, Any]:
-    """What came of the list, if the shards on disk are the ones that were trained on."""
-    trained_on = pretrain.inputs.get("train_manifest")
-    facts: dict[str, Any] = {"sha256 of the manifest": trained_on}
-    project = next(iter(results_folder.parents[2:3]), results_folder)  # above results/RUN/MODEL
-    path = project / Paths(pretrain.run).manifest("train")
-    if not path.is_file() or sha256_of(path) != trained_on:
-        return facts
-    manifest = read_manifest(path)
-    share = {"share": f"{manifest.yield_.share:.1%}"}
-    facts |= {"samples": manifest.count, **flat({"yield": manifest.yield_.model_dump() | share})}
-    return facts | flat({"rejected": manifest.rejected})

@@ -1,15 +1,17 @@
 """From any weights that we read to ours: a Hugging Face folder, or the workflow's single file."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 from m3ae.config.paths import Paths
 from m3ae.errors import UserError
-from m3ae.files import new_folder, sha256_of
+from m3ae.files import check_replaceable, new_folder, sha256_of
 from m3ae.model.weights import save_encoder
 from m3ae.pretrained.load import read_source
 from m3ae.pretrained.source import Source
 
+OURS = ("config.json", "model.safetensors", "README.md", "processor_config.json", "tokenizer.json")
 NOT_WEIGHTS = (".pkl", ".pth", ".pt", ".bin", ".npz", ".h5")
 
 
@@ -33,13 +35,17 @@ def convert(src: str, dst: Path, overrides: dict[str, Any], tokenizer: Path | No
     if dst.suffix == ".safetensors":
         save_encoder(core, dst, source.origin)
         return
-    from m3ae.pretrained.card import facts_from_records
+    from m3ae.pretrained.card import README, is_ours
+    from m3ae.pretrained.facts import facts_from_records
     from m3ae.pretrained.huggingface import M3AEForPreTraining
     from m3ae.pretrained.processor import M3AEProcessor
 
     model = M3AEForPreTraining.from_core(core, origin=source.origin, **source.view)
     words = tokenizer or tokenizer_beside(Path(src))
+    check_replaceable(dst, OURS)
     with new_folder(dst) as folder:
+        if (dst / README).is_file() and not is_ours(dst / README):
+            shutil.copy(dst / README, folder)  # somebody made the card theirs: it stays
         model.save_pretrained(folder, facts=facts_from_records(Path(src)))
         M3AEProcessor.for_model(model.config, tokenizer=words).save_pretrained(folder)
 

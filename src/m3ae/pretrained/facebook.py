@@ -127,7 +127,7 @@ def architecture_of(state: dict[str, Tensor], overrides: dict[str, Any], path: P
         width, _, patch_px, _ = state["patch_embed.proj.weight"].shape
         mlp_width = state["blocks.0.mlp.fc1.weight"].shape[0]
         side = round((state["pos_embed"].shape[1] - 1) ** 0.5)
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, IndexError) as error:
         raise UserError(f"{path}: expected Facebook's MAE; its weights lack or distort {error}") from None
     decoder = state.get("decoder_embed.weight")
     decoder_width = 0 if decoder is None else decoder.shape[0]

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from m3ae.files import write_text
 from m3ae.model.architecture import Architecture
 from m3ae.model.m3ae import M3AE, Image, Padding, Text, fixed_positions
-from m3ae.pretrained.card import README, CardFacts, card, is_ours
+from m3ae.pretrained.card import README, card, is_ours
+from m3ae.pretrained.facts import CardFacts
 from m3ae.pretrained.processor import M3AEProcessor
 from m3ae.pretrained.source import ALIASES, CC12M
 from m3ae.torchvision_ops import make_importable

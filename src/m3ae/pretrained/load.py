@@ -70,20 +70,32 @@ def read_file(path: Path, overrides: dict[str, Any]) -> Source:
             raise UserError(f"{path}: {what}")
     if path.suffix == ".safetensors":
         architecture, tensors, origin = read_weights(path)
-        origin = origin or {"kind": "ours", "source": path.name}
+        origin = origin or {"kind": "ours", "source": path.name, **run_of(path)}
         return Source(with_overrides(architecture, overrides), tensors, origin, view_of(path, origin))
     if head.startswith(b"PK") or path.suffix in (".pth", ".pt"):
         return read_facebook(path, overrides)
     return read_authors(path, overrides)
 
 
+def record_of(encoder: Path) -> dict[str, Any]:
+    """The record of the training that wrote an encoder.safetensors, where it lies beside it."""
+    record = encoder.with_name("pretrain.json")
+    return read_json(record) if encoder.name == "encoder.safetensors" and record.is_file() else {}
+
+
+def run_of(encoder: Path) -> dict[str, Any]:
+    """Run, model and commit of weights of the workflow."""
+    record = record_of(encoder)
+    facts = {"run": record.get("run"), "model": record.get("model")}
+    facts["commit"] = record.get("provenance", {}).get("commit")
+    return {name: value for name, value in facts.items() if value}
+
+
 def view_of(encoder: Path, origin: dict[str, Any]) -> dict[str, list[float]]:
     """How images were normalised: as the record beside the weights says, or their origin."""
-    record = encoder.with_name("pretrain.json")
-    if encoder.name == "encoder.safetensors" and record.is_file():
-        image = read_json(record).get("settings", {}).get("image", {})
-        if {"mean", "std"} <= image.keys():
-            return {"image_mean": image["mean"], "image_std": image["std"]}
+    image = record_of(encoder).get("settings", {}).get("image", {})
+    if {"mean", "std"} <= image.keys():
+        return {"image_mean": image["mean"], "image_std": image["std"]}
     return IMAGENET if origin.get("normalisation") == "imagenet" else CC12M
 
 

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from m3ae.files import atomic_write, new_folder, write_text
+from m3ae.files import atomic_write, check_replaceable, new_folder, write_text
 from m3ae.model.architecture import Architecture
 from m3ae.model.m3ae import M3AE
 
@@ -31,6 +31,7 @@ def export_timm(model: M3AE, dst: Path, view: dict[str, list[float]]) -> None:
         with atomic_write(dst) as file:
             torch.save(state, file)
     else:
+        check_replaceable(dst, ("config.json", "model.safetensors"))
         with new_folder(dst) as folder:
             with atomic_write(folder / "model.safetensors") as file:
                 file.write(save(state, {"format": "pt"}))
