@@ -16,7 +16,8 @@ import hostile_pickles as hostile
 from m3ae.errors import UserError
 from m3ae.model.architecture import Architecture
 from m3ae.pretrained.load import read_source
-from m3ae.pretrained.unpickle import Call, Name, read_pickle
+from m3ae.pretrained.nodes import Call, Name
+from m3ae.pretrained.unpickle import read_pickle
 from release_files import authors_params, checkpoint, dumps, tree_map, write_release
 
 SMALL = Architecture(

@@ -8,7 +8,6 @@ import click
 from m3ae.cli.common import logged, run_option
 
 if TYPE_CHECKING:
-    from m3ae.config import Run
     from m3ae.model.architecture import Architecture
 
 COLUMNS = [
@@ -35,40 +34,16 @@ def sizes(run_name: str) -> None:
     from tabulate import tabulate
 
     from m3ae.config import load_run
+    from m3ae.train.architecture import architecture_of_size
 
-    run = load_run(run_name)
+    settings = load_run(run_name).settings
     rows = [
-        cells(f"{method} {size.upper()}", architecture_of(run, size, reads_text))
-        for method, reads_text in (("M3AE", True), ("MAE", False))
-        for size in run.settings.architecture.sizes
+        cells(f"{method} {size.upper()}", architecture_of_size(settings, size, vocab_size))
+        for method, vocab_size in (("M3AE", settings.data.tokens.vocab_size), ("MAE", 0))
+        for size in settings.architecture.sizes
     ]
     align = ["left"] * 2 + ["right"] * (len(COLUMNS) - 2)
     click.echo(tabulate(rows, COLUMNS, tablefmt="pipe", disable_numparse=True, colalign=align))
-
-
-def architecture_of(run: "Run", size: str, reads_text: bool) -> "Architecture":
-    """A size of the run with its recipe, from the configuration alone: no vocabulary need exist yet."""
-    from m3ae.model.architecture import Architecture
-
-    settings = run.settings
-    shared, recipe = settings.architecture, settings.pretrain
-    encoder, decoder = shared.sizes[size], shared.decoder
-    return Architecture(
-        width=encoder.width,
-        depth=encoder.depth,
-        num_heads=encoder.heads,
-        decoder_width=decoder.width,
-        decoder_depth=decoder.depth,
-        decoder_num_heads=decoder.heads,
-        mlp_ratio=shared.mlp_ratio,
-        image_px=settings.data.image.size_px,
-        patch_px=shared.patch_px,
-        vocab_size=settings.data.tokens.vocab_size if reads_text else 0,
-        max_tokens=settings.data.tokens.max_tokens,
-        type_embedding=shared.type_embedding and reads_text,
-        image_mask_ratio=recipe.image_mask_ratio,
-        text_mask_ratio=recipe.text_mask_ratio,
-    )
 
 
 def cells(model: str, a: "Architecture") -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from m3ae.errors import UserError
-from m3ae.pretrained.unpickle import Call, Name, Span
+from m3ae.pretrained.nodes import Call, Span
 
 # numpy 2 moved its private modules; older files spell them numpy.core.
 FROM_BUFFER = ("numpy._core.numeric._frombuffer", "numpy.core.numeric._frombuffer")
@@ -104,8 +104,3 @@ def number_of(node: Any, path: Path) -> Any:
             if span.size == dtype.itemsize:
                 return np.frombuffer(file.read(span.size), dtype)[0].item()
     return node
-
-
-def is_name(node: Any, full_name: str) -> bool:
-    """Whether a node is a call of the global ``full_name``."""
-    return isinstance(node, Call) and isinstance(node.function, Name) and str(node.function) == full_name

@@ -16,8 +16,9 @@ from torch import Tensor
 from m3ae.errors import UserError
 from m3ae.model.architecture import Architecture
 from m3ae.pretrained.arrays import ArrayReader, number_of
+from m3ae.pretrained.nodes import Call, Unpickled
 from m3ae.pretrained.source import CC12M, IMAGENET, Source, heads_of, with_overrides
-from m3ae.pretrained.unpickle import Call, Unpickled, read_pickle
+from m3ae.pretrained.unpickle import read_pickle
 
 LAYOUT = "a checkpoint of the authors' code: {step, epoch, variant, state} with state.params['params']"
 MAX_ARRAYS = 10_000

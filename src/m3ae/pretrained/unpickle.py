@@ -8,11 +8,11 @@ Bytes stay in the file as `Span`: the optimiser's two thirds of a checkpoint are
 
 import pickletools
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from m3ae.errors import UserError
+from m3ae.pretrained.nodes import Call, Name, Span, Unpickled
 
 # Packages that the authors' checkpoints name. `m3ae.model` is *their* module of that name, not ours.
 PACKAGES = ("numpy", "jax", "flax", "optax", "ml_collections", "cloudpickle", "collections")
@@ -25,53 +25,6 @@ MAX_TEXT = 1 << 24  # bytes of one text, number or line
 
 class Refused(Exception):
     """Why a file is not read; becomes one line with the file's name."""
-
-
-@dataclass(frozen=True, eq=False)
-class Name:
-    """A global that the pickle names, never resolved."""
-
-    module: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.module}.{self.name}"
-
-
-@dataclass(frozen=True)
-class Span:
-    """Bytes of the file, not read yet."""
-
-    offset: int
-    size: int
-
-
-@dataclass(eq=False)
-class Call:
-    """What Python would have got by calling ``function``; here nothing was called."""
-
-    function: "Name | Call"
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any] = field(default_factory=dict)
-    state: Any = None
-    """What the pickle would have set on the result."""
-    items: list[Any] = field(default_factory=list)
-    """What it would have appended."""
-    pairs: dict[Any, Any] = field(default_factory=dict)
-    """What it would have set by key."""
-
-    @property
-    def name(self) -> str:
-        """The called global's full name; of a call on a call's result, that of the first."""
-        return str(self.function) if isinstance(self.function, Name) else self.function.name
-
-
-@dataclass(frozen=True)
-class Unpickled:
-    """The tree of a file, and every call that stands anywhere in it."""
-
-    root: Any
-    calls: list[Call]
 
 
 def read_pickle(path: Path) -> Unpickled:

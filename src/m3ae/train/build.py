@@ -3,37 +3,8 @@
 import torch
 
 from m3ae.config.run import Run
-from m3ae.model.architecture import Architecture
 from m3ae.model.m3ae import M3AE
-
-
-def architecture_of(run: Run, name: str, vocab_size: int) -> Architecture:
-    """The architecture of a row of the grid."""
-    settings, row = run.settings, run.model(name)
-    shared, recipe = settings.architecture, settings.pretrain
-    size, decoder, reads_text = shared.sizes[row.size], shared.decoder, row.method == "m3ae"
-    text_mask_ratio = recipe.text_mask_ratio if row.text_mask_ratio is None else row.text_mask_ratio
-    return Architecture(
-        width=size.width,
-        depth=size.depth,
-        num_heads=size.heads,
-        decoder_width=decoder.width,
-        decoder_depth=decoder.depth,
-        decoder_num_heads=decoder.heads,
-        mlp_ratio=shared.mlp_ratio,
-        image_px=settings.data.image.size_px,
-        patch_px=shared.patch_px,
-        vocab_size=vocab_size if reads_text else 0,
-        max_tokens=settings.data.tokens.max_tokens,
-        type_embedding=shared.type_embedding and reads_text,
-        gelu=shared.gelu,
-        image_mask_ratio=recipe.image_mask_ratio,
-        text_mask_ratio=text_mask_ratio,
-        mask_scope=recipe.mask_scope,
-        norm_pix_loss=recipe.norm_pix_loss,
-        image_loss_weight=recipe.image_loss_weight,
-        text_loss_weight=recipe.text_loss_weight,
-    )
+from m3ae.train.architecture import architecture_of
 
 
 def build_model(run: Run, name: str, vocab_size: int) -> M3AE:
