@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from release_files import write_release
 
 from m3ae.pretrained.load import read_source
 from m3ae.pretrained.source import Source
+from release_files import write_release
 
 GOLDEN = Path(__file__).parent / "golden"
 RELEASED = Path(os.environ.get("M3AE_PARITY", Path(__file__).parents[2] / "shared" / "parity"))
