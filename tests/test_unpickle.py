@@ -5,8 +5,10 @@ import gzip
 import itertools
 import os
 import random
+import struct
 import sys
 import zipfile
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -28,10 +30,35 @@ VARIANT = {"m3ae.num_heads": 2, "m3ae.dec_num_heads": 2}
 CASES = {**hostile.calls("SIGN"), **hostile.instructions("SIGN")}
 
 
+# What Python announces (PEP 578) before it runs a program or resolves a pickle's global.
+DEEDS = {"pickle.find_class", "os.system", "os.exec", "os.fork", "os.posix_spawn", "subprocess.Popen"}
+deeds: list[str] | None = None  # none while nobody looks
+
+
+def notice(event, _):
+    if deeds is not None and event in DEEDS:
+        deeds.append(event)
+
+
+sys.addaudithook(notice)
+
+
+@contextmanager
+def nothing_runs():
+    """Fail if the body runs a program or asks Python's unpickler for a global."""
+    global deeds
+    deeds = done = []
+    try:
+        yield
+    finally:
+        deeds = None
+        assert not done
+
+
 def refused(path, sign=None):
     """The one line with which a file is refused; nothing may have run."""
-    with pytest.raises(UserError) as caught:
-        read_source(path)
+    with pytest.raises(UserError) as caught, nothing_runs():
+        read_source(path).core(path)
     assert sign is None or not sign.exists()
     line = str(caught.value)
     assert "\n" not in line
@@ -68,6 +95,13 @@ def test_the_corpus_would_run_in_pythons_unpickler(tmp_path, monkeypatch):
     code = "import pickle; pickle.load(open('model.pkl', 'rb'))"
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
     assert (tmp_path / "SIGN").exists()
+
+
+def test_the_watch_sees_pythons_unpickler_at_work():
+    import pickle
+
+    with pytest.raises(AssertionError), nothing_runs():
+        pickle.loads(b"cos\ngetpid\n)R.")
 
 
 HIDDEN = {
@@ -109,7 +143,8 @@ def test_a_known_packages_global_does_nothing_even_when_called(tmp_path, monkeyp
     (tmp_path / "model.pkl").write_bytes(hostile.spliced(content, payload))
     monkeypatch.chdir(tmp_path)
     before = set(sys.modules)
-    assert read_source(tmp_path / "model.pkl").architecture.width == 16
+    with nothing_runs():
+        assert read_source(tmp_path / "model.pkl").architecture.width == 16
     assert not (tmp_path / "SIGN").exists()
     assert not {
         m for m in set(sys.modules) - before if m.split(".")[0] in ("numpy", "jax", "optax", "cloudpickle")
@@ -224,7 +259,8 @@ def test_flipped_bytes_give_a_model_or_one_line_and_run_nothing(tmp_path, monkey
 def reads(path):
     """Whether a file gives a model; if not, it must be for one line's reason."""
     try:
-        read_source(path).core(path)
+        with nothing_runs():
+            read_source(path).core(path)
     except UserError as error:
         return "\n" in str(error) and pytest.fail(f"expected one line, got {error}")
     return True
@@ -234,6 +270,7 @@ FILES = {
     "a page": (b"<html><body>Sign in</body></html>", "web page"),
     "gzip": (gzip.compress(b"weights"), "gzip"),
     "nothing": (b"", "empty file"),
+    "a pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS pointer"),
     "noise": (random.Random(0).randbytes(4096), "cut off or damaged|refused"),
     "a number": (b"\x80\x04K\x01.", "a pickle of something else"),
 }
@@ -265,9 +302,164 @@ def test_a_pytorch_file_that_would_run_a_program_is_refused(tmp_path):
 
 def test_a_zip_bomb_is_refused_unopened(tmp_path):
     with zipfile.ZipFile(tmp_path / "mae.pth", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("archive/data.pkl", bytes(200_000_000))
+        archive.writestr("archive/data.pkl", bytes(50_000_000))
     assert (tmp_path / "mae.pth").stat().st_size < 1_000_000
     assert "compressed archive" in refused(tmp_path / "mae.pth")
+
+
+def test_a_zip_that_announces_gigabytes_is_refused_unopened(tmp_path):
+    with zipfile.ZipFile(tmp_path / "mae.pth", "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("archive/data.pkl", b"}.")
+    raw = bytearray((tmp_path / "mae.pth").read_bytes())
+    struct.pack_into("<I", raw, raw.index(b"PK\x01\x02") + 24, 3_000_000_000)
+    (tmp_path / "mae.pth").write_bytes(bytes(raw))
+    assert "compressed archive" in refused(tmp_path / "mae.pth")
+
+
+# ---- otherwise valid checkpoints with one odd thing in them ------------------------------------------------
+
+PLACES = {
+    "spare": lambda c: c.update(spare="PAYLOAD"),
+    "step": lambda c: c.update(step="PAYLOAD"),
+    "heads": lambda c: c["variant"].update({"m3ae.num_heads": "PAYLOAD"}),
+    "image size": lambda c: c["variant"].update({"m3ae.image_size": "PAYLOAD"}),
+    "text length": lambda c: c["variant"].update({"m3ae.tokenizer_max_length": "PAYLOAD"}),
+    "mask ratio": lambda c: c["variant"].update({"m3ae.image_mask_ratio": "PAYLOAD"}),
+    "state": lambda c: c.update(state="PAYLOAD"),
+    "params": lambda c: setattr(c["state"], "params", {"params": "PAYLOAD"}),
+    "encoder": lambda c: c["state"].params["params"].update(encoder="PAYLOAD"),
+    "token": lambda c: c["state"].params["params"].update(cls_token="PAYLOAD"),
+}
+STATE, OPTAX = hostile.line_global("m3ae.model", "M3AETrainState"), hostile.line_global("optax", "x")
+FROZEN = hostile.line_global("flax.core.frozen_dict", "FrozenDict")
+SHAPE = (1, 1, 16)
+
+
+def integer(value):
+    """A whole number of any size."""
+    raw = value.to_bytes(value.bit_length() // 8 + 1, "little", signed=True)
+    return b"\x8b" + struct.pack("<i", len(raw)) + raw
+
+
+def real(value):
+    """A float."""
+    return b"G" + struct.pack(">d", value)
+
+
+def dtype(name):
+    """numpy.dtype of a name."""
+    return hostile.line_global("numpy", "dtype") + hostile.text(name) + b"\x89\x88\x87R"
+
+
+def array(size, name, shape=SHAPE):
+    """An array of ``size`` zero bytes, whatever its type and shape announce, as protocol 5 spells it."""
+    sides = b"(" + b"".join(integer(side) for side in shape) + b"t"
+    data = b"(B" + struct.pack("<I", size) + bytes(size)
+    function = hostile.line_global("numpy.core.numeric", "_frombuffer")
+    return function + data + dtype(name) + sides + hostile.text("C") + b"tR"
+
+
+def scalar(size, name):
+    """A numpy scalar of ``size`` zero bytes."""
+    function = hostile.line_global("numpy.core.multiarray", "scalar")
+    return function + dtype(name) + b"B" + struct.pack("<I", size) + bytes(size) + b"\x86R"
+
+
+def write_odd(path, params, place, payload):
+    """A valid checkpoint, but for ``payload`` at a place."""
+    content = checkpoint(params, dict(VARIANT), moments=False)
+    PLACES[place](content)
+    path.write_bytes(hostile.spliced(content, payload))
+
+
+ODD = {
+    "objects in a buffer": ("token", array(128, "O"), "Python objects"),
+    "objects nowhere near the weights": ("spare", array(128, "O"), "Python objects"),
+    "too few bytes": ("token", array(60, "f4"), "expected 64 bytes, got 60"),
+    "a shape of 10**24": ("token", array(64, "f4", (10**12, 10**12)), "not an array of plain numbers"),
+    "a negative shape": ("token", array(64, "f4", (-16,)), "not an array of plain numbers"),
+    "a shape of 3,000 bytes": ("token", array(64, "f4", (1 << 24_000,)), "not an array of plain numbers"),
+    "a side of none": ("token", array(0, "f4", (0,)), "expected shape"),
+    "a type of two lines": ("token", array(64, "f4\nf4"), "no plain number"),
+    "a state with slots": ("state", STATE + b")\x81N}\x86b", "a pickle of something else"),
+    "an object of a text": ("spare", hostile.text("x") + b")\x81", "no function"),
+    "keys of a class": ("spare", STATE + hostile.text("x") + b"Ns", "no dict"),
+    "a state of a class": ("spare", STATE + b"}b", "no object"),
+    "a state of a list": ("spare", b"]}b", "no object"),
+    "dicts 5,000 deep": ("params", (b"}" + hostile.text("a")) * 5_000 + b"}" + b"s" * 5_000, "nested"),
+    "a dict within itself": ("encoder", b"}q\x00" + hostile.text("a") + b"h\x00s", "nested"),
+    "lists 5,000 deep": ("token", b"]" * 5_000 + b"a" * 4_999, "expected an array, got list"),
+    "a text as an encoder": ("encoder", hostile.text("x"), "expected an array, got str"),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_one_odd_thing_in_a_checkpoint_is_refused(tmp_path, params, name):
+    place, payload, message = ODD[name]
+    write_odd(tmp_path / "model.pkl", params, place, payload)
+    assert message in refused(tmp_path / "model.pkl")
+
+
+# Each of these once ended in something other than one line.
+DEEP, HUGE = b"]" * 5_000 + b"a" * 4_999, integer(1 << 24_000)
+FAULTS = {
+    "frozen dicts 5,000 deep": ("params", FROZEN * 5_000 + b"}" + b"\x85R" * 5_000),
+    "heads that are lists 5,000 deep": ("heads", DEEP),
+    "heads of 3,000 bytes": ("heads", HUGE),
+    "a step of 3,000 bytes": ("step", HUGE),
+    "a parameter's name of two lines": ("params", b"}" + hostile.text("a\nb") + b"Ns"),
+    "a parameter's name of a megabyte": ("params", b"}" + hostile.text("a" * 10**6) + b"Ns"),
+    "a parameter's name that is a number of 3,000 bytes": ("params", b"}" + HUGE + b"Ns"),
+    "an empty array of 2**78 rows": ("token", array(0, "f4", (2**39, 2**39, 0))),
+    "quadruple precision": ("token", array(256, "f16")),
+    "a step of objects": ("step", scalar(8, "object")),
+    "a step of an unknown type": ("step", scalar(1, "f1")),
+    "an infinite image": ("image size", real(float("inf"))),
+    "an image of 10**7 pixels a side": ("image size", integer(10**7)),
+    "texts of 10**12 tokens": ("text length", integer(10**12)),
+    "a mask ratio of 3,000 bytes": ("mask ratio", HUGE),
+    "objects spelled out, nowhere near the weights": ("spare", array(128, "object")),
+    "objects by numpy's other name": (
+        "spare",
+        hostile.line_global("numpy.core.multiarray", "dtype") + hostile.text("O") + b"\x85R",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_what_once_broke_the_reader_is_refused_in_one_line(tmp_path, params, name):
+    write_odd(tmp_path / "model.pkl", params, *FAULTS[name])
+    refused(tmp_path / "model.pkl")
+
+
+def test_calls_stacked_without_end_in_a_spare_place_are_harmless(tmp_path, params):
+    write_odd(tmp_path / "model.pkl", params, "spare", OPTAX + b")R" * 50_000)
+    with nothing_runs():
+        assert read_source(tmp_path / "model.pkl").architecture.width == 16
+
+
+MISSING = {
+    "state": lambda c: c.pop("state"),
+    "state.params": lambda c: delattr(c["state"], "params"),
+    "params of the params": lambda c: setattr(c["state"], "params", {}),
+    "all parameters": lambda c: c["state"].params["params"].clear(),
+    "variant": lambda c: c.pop("variant"),
+}
+
+
+@pytest.mark.parametrize("name", MISSING)
+def test_a_checkpoint_that_lacks_a_part_is_refused(tmp_path, params, name):
+    content = checkpoint(params, dict(VARIANT))
+    MISSING[name](content)
+    (tmp_path / "model.pkl").write_bytes(dumps(content))
+    assert "expected" in refused(tmp_path / "model.pkl")
+
+
+@pytest.mark.parametrize("protocol", [0, 1, 2])
+def test_old_protocols_need_functions_that_are_refused_by_name(tmp_path, params, protocol):
+    """They spell bytes by a call of `_codecs.encode`; cloudpickle, and so the authors, never wrote them."""
+    write_release(tmp_path / "model.pkl", params, VARIANT, protocol=protocol)
+    assert "_codecs.encode" in refused(tmp_path / "model.pkl") or protocol < 2
 
 
 # ---- good files --------------------------------------------------------------------------------------------

@@ -15,7 +15,9 @@ FROM_BUFFER = ("numpy._core.numeric._frombuffer", "numpy.core.numeric._frombuffe
 RECONSTRUCT = ("numpy._core.multiarray._reconstruct", "numpy.core.multiarray._reconstruct")
 SCALAR = ("numpy._core.multiarray.scalar", "numpy.core.multiarray.scalar")
 JAX_ARRAY = ("jax._src.array._reconstruct_array",)
-NUMBERS = re.compile(r"[<>|=]?([fiu][1248]|f16|b1|\?|c8|c16)")
+NUMBERS = re.compile(r"[<>|=]?(f[248]|[iu][1248]|b1|\?)")
+DTYPE = re.compile(r"numpy(\.\w+)*\.dtype")
+MAX_VALUES = 2**40  # of one array
 
 
 class ArrayReader:
@@ -27,10 +29,13 @@ class ArrayReader:
     def check(self, calls: list[Call]) -> None:
         """Refuse the file if any array type in it holds Python objects."""
         for call in calls:
-            if call.name == "numpy.dtype" and call.args and not isinstance(call.args[0], str):
-                self.refuse("an array type that is no plain number")
-            if call.name == "numpy.dtype" and (not call.args or "O" in call.args[0]):
+            if not DTYPE.fullmatch(call.name):
+                continue
+            text = call.args[0] if call.args else None
+            if isinstance(text, str) and ("O" in text or "object" in text):
                 self.refuse("an array of Python objects, which could hide anything; weights are numbers")
+            if not isinstance(text, str) or not NUMBERS.fullmatch(text):
+                self.refuse("an array whose type is no plain number")
 
     def refuse(self, what: str) -> None:
         """Raise UserError: the file holds ``what``."""
@@ -73,6 +78,8 @@ def parts(node: Call) -> tuple[Any, Any, tuple[int, ...], str]:
         order = "F" if is_fortran else "C"
     if not isinstance(shape, tuple) or not all(type(side) is int and 0 <= side < 2**40 for side in shape):
         raise ValueError("its shape is not one of whole numbers")
+    if math.prod(side or 1 for side in shape) > MAX_VALUES:
+        raise ValueError("its shape is larger than any array of weights")
     if len(shape) > 8 or order not in ("C", "F"):
         raise ValueError("it has too many dimensions, or an order that is neither C nor F")
     return data, dtype, shape, order
@@ -91,16 +98,15 @@ def dtype_of(node: Any) -> np.dtype:
 
 def number_of(node: Any, path: Path) -> Any:
     """A Python number of a node that may be numpy's scalar; anything else as it is."""
-    if (
-        isinstance(node, Call)
-        and node.name in SCALAR
-        and len(node.args) == 2
-        and isinstance(node.args[1], Span)
-    ):
-        span = node.args[1]
-        with path.open("rb") as file:
-            file.seek(span.offset)
-            dtype = dtype_of(node.args[0])
-            if span.size == dtype.itemsize:
-                return np.frombuffer(file.read(span.size), dtype)[0].item()
-    return node
+    if not isinstance(node, Call) or node.name not in SCALAR:
+        return node
+    try:
+        type_, span = node.args
+        dtype = dtype_of(type_)
+        if not isinstance(span, Span) or span.size != dtype.itemsize:
+            raise ValueError("its bytes are not its type's")
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{path}: a scalar is no plain number ({error})") from None
+    with path.open("rb") as file:
+        file.seek(span.offset)
+        return np.frombuffer(file.read(span.size), dtype)[0].item()

@@ -23,6 +23,9 @@ from m3ae.pretrained.unpickle import read_pickle
 LAYOUT = "a checkpoint of the authors' code: {step, epoch, variant, state} with state.params['params']"
 MAX_ARRAYS = 10_000
 MAX_NESTING = 16
+MAX_NAME = 200
+# Bounds on what flags may say, so that no file asks for memory that no model needs.
+BOUNDS = {"image_size": 4096, "tokenizer_max_length": 65_536, "num_heads": 1024, "dec_num_heads": 1024}
 
 # their name of a parameter -> ours
 NAMES = {
@@ -71,8 +74,17 @@ def read_authors(path: Path, overrides: dict[str, Any]) -> Source:
         "normalisation": normalisation,
         **{key: number_of(unpickled.root.get(key), path) for key in ("step", "epoch")},
     }
-    origin = {key: value for key, value in origin.items() if isinstance(value, str | int | float)}
+    check_counts(origin, path)
+    origin = {key: value for key, value in origin.items() if value is not None}
     return Source(architecture, tensors, origin, IMAGENET if normalisation == "imagenet" else CC12M)
+
+
+def check_counts(origin: dict[str, Any], path: Path) -> None:
+    """Raise UserError unless step and epoch are numbers, or absent."""
+    for key in ("step", "epoch"):
+        value = origin[key]
+        if value is not None and not (isinstance(value, int | float) and abs(value) < 2**63):
+            raise UserError(f"{path}: {key}: expected a number, got something else")
 
 
 def variant_of(unpickled: Unpickled) -> dict[str, Any]:
@@ -94,8 +106,10 @@ def params_of(unpickled: Unpickled, path: Path) -> dict[str, Any]:
 
 def mapping(node: Any) -> dict[Any, Any]:
     """A dict, also where it is an OrderedDict or flax's FrozenDict; else an empty one."""
-    if isinstance(node, Call) and node.name.rpartition(".")[2] in ("OrderedDict", "FrozenDict"):
-        return (mapping(node.args[0]) if node.args else {}) | node.pairs
+    for _ in range(MAX_NESTING):
+        if not isinstance(node, Call) or node.name.rpartition(".")[2] not in ("OrderedDict", "FrozenDict"):
+            break
+        node = node.pairs or (node.args[0] if node.args else {})
     return node if isinstance(node, dict) else {}
 
 
@@ -111,7 +125,9 @@ def leaves(tree: dict[Any, Any], path: Path) -> Iterator[tuple[str, Any]]:
             yield "/".join(parents), node
         elif len(parents) >= MAX_NESTING:
             break
-        pending += [([*parents, str(key)], child) for key, child in children.items()]
+        if not all(isinstance(key, str) and key.isprintable() and len(key) < MAX_NAME for key in children):
+            raise UserError(f"{path}: refused: a parameter's name is no short line of text")
+        pending += [([*parents, key], child) for key, child in children.items()]
         if len(pending) > MAX_ARRAYS:
             break
     raise UserError(f"{path}: refused: its parameters are nested or repeated without an end")
@@ -176,17 +192,17 @@ def architecture_of(
             variant, "dec_num_heads", "decoder_num_heads", decoder_width, overrides, path
         ),
         mlp_ratio=mlp_width // width,
-        image_px=number(variant, "image_size", int, 16 * patch_px),
+        image_px=number(variant, "image_size", int, 16 * patch_px, path),
         patch_px=patch_px,
         vocab_size=0 if word_embedding is None else word_embedding.shape[:1].numel(),
-        max_tokens=number(variant, "tokenizer_max_length", int, 64),
+        max_tokens=number(variant, "tokenizer_max_length", int, 64, path),
         type_embedding="image_type" in tensors,
         gelu="tanh",
-        image_mask_ratio=number(variant, "image_mask_ratio", float, 0.75),
-        text_mask_ratio=number(variant, "text_mask_ratio", float, 0.75),
+        image_mask_ratio=number(variant, "image_mask_ratio", float, 0.75, path),
+        text_mask_ratio=number(variant, "text_mask_ratio", float, 0.75, path),
         mask_scope="batch",
-        image_loss_weight=number(variant, "image_loss_weight", float, 1.0),
-        text_loss_weight=number(variant, "text_loss_weight", float, 0.5),
+        image_loss_weight=number(variant, "image_loss_weight", float, 1.0, path),
+        text_loss_weight=number(variant, "text_loss_weight", float, 0.5, path),
     )
 
 
@@ -194,19 +210,21 @@ def heads(
     variant: dict[str, Any], flag: str, name: str, width: int, overrides: dict[str, Any], path: Path
 ) -> int:
     """The flag, unless a named model type makes it the default of another model."""
-    if (
-        name not in overrides
-        and setting(variant, "model_type") is None
-        and setting(variant, flag) is not None
-    ):
-        overrides = {**overrides, name: setting(variant, flag)}
+    flagged = setting(variant, flag) is not None and setting(variant, "model_type") is None
+    if flagged and name not in overrides:
+        overrides = {**overrides, name: number(variant, flag, int, None, path)}
     return heads_of(width, name, overrides, path)
 
 
-def number(variant: dict[str, Any], flag: str, kind: type, default: Any) -> Any:
-    """A flag that must be a number; the default where it is something else."""
+def number(variant: dict[str, Any], flag: str, kind: type, default: Any, path: Path) -> Any:
+    """A flag that must be a number within its bounds; the default where there is none."""
     value = setting(variant, flag)
-    return kind(value) if isinstance(value, int | float) and not isinstance(value, bool) else default
+    if value is None:
+        return default
+    least, most = (1, BOUNDS[flag]) if kind is int else (0, 1e6)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+        raise UserError(f"{path}: {flag}: expected a number from {least} to {most}, got something else")
+    return kind(value)
 
 
 def count_blocks(tensors: dict[str, Tensor], stack: str) -> int:

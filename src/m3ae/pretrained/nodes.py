@@ -40,7 +40,10 @@ class Call:
     @property
     def name(self) -> str:
         """The called global's full name; of a call on a call's result, that of the first."""
-        return str(self.function) if isinstance(self.function, Name) else self.function.name
+        function = self.function
+        while isinstance(function, Call):  # not by recursion: a file may stack any number of calls
+            function = function.function
+        return str(function)
 
 
 @dataclass(frozen=True)
