@@ -25,6 +25,7 @@ class ArrayReader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.unread = path.stat().st_size  # no file holds more arrays than bytes
 
     def check(self, calls: list[Call]) -> None:
         """Refuse the file if any array type in it holds Python objects."""
@@ -58,6 +59,9 @@ class ArrayReader:
                 )
         except (ValueError, TypeError, IndexError) as error:
             raise UserError(f"{self.path}: {name}: not an array of plain numbers ({error})") from None
+        self.unread -= data.size
+        if self.unread < 0:
+            self.refuse("one array under many names, more than its own size in all")
         flat = np.empty(count, dtype)
         with self.path.open("rb") as file:
             file.seek(data.offset)

@@ -83,7 +83,9 @@ def check_counts(origin: dict[str, Any], path: Path) -> None:
     """Raise UserError unless step and epoch are numbers, or absent."""
     for key in ("step", "epoch"):
         value = origin[key]
-        if value is not None and not (isinstance(value, int | float) and abs(value) < 2**63):
+        if isinstance(value, Call):  # an array: of no use here
+            origin[key] = None
+        elif value is not None and not (isinstance(value, int | float) and abs(value) < 2**63):
             raise UserError(f"{path}: {key}: expected a number, got something else")
 
 

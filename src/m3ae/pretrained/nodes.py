@@ -37,13 +37,12 @@ class Call:
     pairs: dict[Any, Any] = field(default_factory=dict)
     """What it would have set by key."""
 
-    @property
-    def name(self) -> str:
-        """The called global's full name; of a call on a call's result, that of the first."""
-        function = self.function
-        while isinstance(function, Call):  # not by recursion: a file may stack any number of calls
-            function = function.function
-        return str(function)
+    name: str = field(init=False)
+    """The called global's full name; of a call on a call's result, that of the first."""
+
+    def __post_init__(self) -> None:
+        # Kept, not looked for: a file may stack any number of calls.
+        self.name = self.function.name if isinstance(self.function, Call) else str(self.function)
 
 
 @dataclass(frozen=True)

@@ -183,6 +183,8 @@ class Machine:
         for key, value in zip(flat[::2], flat[1::2], strict=True):
             if not isinstance(key, str | int | float | None):
                 raise Refused("a dict has a key that is neither text nor number")
+            if isinstance(key, int) and abs(key) >= 2**63:
+                raise Refused("a dict has a key that is no number of 64 bits")
             pairs[key] = value
 
     def new_dict(self, _: Any) -> None:
