@@ -6,8 +6,8 @@ import pytest
 
 from m3ae.data.clean.captions import normalise_caption
 from m3ae.data.clean.clean import clean_split
-from m3ae.data.clean.rejects import download_reason
 from m3ae.data.manifest import read_manifest
+from m3ae.data.raw.reasons import download_reason
 from m3ae.data.shards import Pairs, verify_shards
 from m3ae.errors import UserError
 from raw_shards import Answer, encoded, picture, project, write_raw

@@ -53,9 +53,7 @@ def test_paper_is_complete_and_every_value_has_a_source():
         if ": " in line.split("#")[0] and not sourced.search(line) and not sourced.search(inherited):
             unsourced.append(line)
     named = [
-        line
-        for line in unsourced
-        if not line.strip().startswith(("title", "s:", "b:", "l:", "h:", "kind:", "url:"))
+        line for line in unsourced if not line.strip().startswith(("title", "s:", "b:", "l:", "h:", "kind:"))
     ]
     assert named == []
 

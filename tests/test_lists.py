@@ -97,7 +97,7 @@ def test_split_holds_out_the_urls_with_the_smallest_hashes_whatever_the_order(tm
 def test_split_refuses_to_hold_everything_out_and_leaves_the_old_lists(tmp_path):
     (tmp_path / "list.tsv").write_text("http://a/1\tone\nhttp://a/2\ttwo\n")
     (tmp_path / "train.tsv").write_text("old")
-    with pytest.raises(UserError, match="num_heldout: expected fewer than the 2 URLs"):
+    with pytest.raises(UserError, match="heldout: expected fewer than the 2 URLs"):
         split_list(tmp_path / "list.tsv", tmp_path / "train.tsv", tmp_path / "heldout.tsv", 2)
     assert (tmp_path / "train.tsv").read_text() == "old"
 
@@ -107,7 +107,7 @@ def test_the_list_of_the_web_is_fetched_once(project, tmp_path):
     (tmp_path / "web/pairs.tsv").write_text("".join(f"http://host/{i}.jpg\tcaption {i}\n" for i in range(20)))
     with serve_folder(tmp_path / "web") as port:
         run = project(
-            f"extends: paper\ndata: {{source: {{url: http://127.0.0.1:{port}/pairs.tsv, num_heldout: 3}}}}\n"
+            f"extends: paper\ndata: {{source: {{train: http://127.0.0.1:{port}/pairs.tsv, heldout: 3}}}}\n"
         )
         make_source(run)
     assert len(read_list(run.paths.list("train"))) == 17

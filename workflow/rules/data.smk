@@ -53,8 +53,8 @@ rule tokens:
         heldout="data/{run}/shards/heldout/manifest.json",
     output:
         tokenizer="data/{run}/tokens/tokenizer.json",
-        train="data/{run}/tokens/train.parquet",
-        heldout="data/{run}/tokens/heldout.parquet",
+        train="data/{run}/tokens/train.arrow",
+        heldout="data/{run}/tokens/heldout.arrow",
     log:
         "logs/{run}/tokens.log",
     params:

@@ -5,7 +5,7 @@ rule pretrain:
     """Train one encoder. Re-entrant: a killed job goes on from its last checkpoint in runs/."""
     input:
         manifest="data/{run}/shards/train/manifest.json",
-        tokens="data/{run}/tokens/train.parquet",
+        tokens="data/{run}/tokens/train.arrow",
     output:
         encoder="results/{run}/{model}/encoder.safetensors",
         steps="results/{run}/{model}/steps.jsonl",
@@ -26,7 +26,7 @@ rule heldout:
     input:
         encoder="results/{run}/{model}/encoder.safetensors",
         manifest="data/{run}/shards/heldout/manifest.json",
-        tokens="data/{run}/tokens/heldout.parquet",
+        tokens="data/{run}/tokens/heldout.arrow",
     output:
         "results/{run}/{model}/heldout.json",
     log:

@@ -10,7 +10,7 @@ rule figure2:
             model=run.models_of("m3ae")[:1],
         ),
         manifest=f"data/{run.name}/shards/heldout/manifest.json",
-        tokens=f"data/{run.name}/tokens/heldout.parquet",
+        tokens=f"data/{run.name}/tokens/heldout.arrow",
     output:
         multiext(f"reports/{run.name}/figure2", ".png", ".json"),
     log:

@@ -1,12 +1,11 @@
 """``m3ae``: one command per stage of the workflow. Importing this file imports no torch."""
 
-import importlib
-
 import click
 
 import m3ae
+from m3ae.cli.lazy import lazy_group
 
-# command -> module of m3ae.cli that defines it; loaded when it is used, so that --help is quick
+# command -> module of m3ae.cli that defines it, and its line in the menu
 COMMANDS = {
     "config": ("config", "Show, check and compare run configurations."),
     "sizes": ("sizes", "Parameters and FLOPs of every size of a run."),
@@ -22,27 +21,7 @@ COMMANDS = {
 }
 
 
-class LazyGroup(click.Group):
-    """A group that imports a command's module when the command is used."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """The commands in the order of the workflow."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the module that defines ``cmd_name``."""
-        if cmd_name not in COMMANDS:
-            return None
-        module = importlib.import_module(f"m3ae.cli.{COMMANDS[cmd_name][0]}")
-        return getattr(module, cmd_name)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
-
-
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=lazy_group(COMMANDS), context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(m3ae.__version__, prog_name="m3ae")
 def main() -> None:
     """An open, end-to-end reproduction of M3AE (arXiv 2205.14204).

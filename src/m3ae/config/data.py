@@ -8,13 +8,45 @@ from m3ae.config.base import Count, Positive, Range, Rgb, Settings, Share
 
 
 class TsvSource(Settings):
-    """A list ``url<TAB>caption`` from the web, as CC12M is published."""
+    """A list ``url<TAB>caption``, as CC12M is published; the images come from the web."""
 
     kind: Literal["tsv"]
-    url: str
-    """Where the list is fetched from, once."""
-    num_heldout: Count
-    """Rows that are set aside for held-out errors, chosen by a hash of their URL (pairs)."""
+    train: str
+    """The list: its address, fetched once, or a file (below the data root unless absolute)."""
+    heldout: Count | str
+    """Another list for held-out errors, or the number of URLs that a hash sets aside from `train`."""
+
+
+class WebdatasetSource(Settings):
+    """A ready crawl as WebDataset tars, such as `pixparse/cc12m-wds`."""
+
+    kind: Literal["webdataset"]
+    train: str
+    """Folder or pattern of tars: below the data root, absolute, or behind fsspec (hf://, s3://, gs://)."""
+    heldout: Count | str
+    """Other tars, or the number of samples that a hash sets aside from `train`."""
+
+
+class FolderSource(Settings):
+    """A folder of images with a table of captions (CSV, TSV, JSON lines); several rows may share an image."""
+
+    kind: Literal["folder"]
+    images: str
+    """Folder of the images (below the data root unless absolute)."""
+    train: str
+    """Table with the image's name below `images`, and its caption; the header names the columns."""
+    heldout: Count | str
+    """Another table, or the number of images that a hash sets aside from `train`."""
+
+
+class Hdf5Source(Settings):
+    """The authors' HDF5 layout: encoded images in `jpg`, captions in `caption`."""
+
+    kind: Literal["hdf5"]
+    train: str
+    """The file (below the data root unless absolute)."""
+    heldout: Count | str
+    """Another file, or the number of rows that a hash sets aside from `train`."""
 
 
 class Flickr8kSource(Settings):
@@ -45,22 +77,71 @@ class ToySource(Settings):
     """Share of extra rows in the list that are dead, not images, truncated or duplicates."""
 
 
-Source = Annotated[TsvSource | Flickr8kSource | ToySource, Field(discriminator="kind")]
+Source = Annotated[
+    TsvSource | WebdatasetSource | FolderSource | Hdf5Source | Flickr8kSource | ToySource,
+    Field(discriminator="kind"),
+]
+
+
+class ImageFolder(Settings):
+    """Images without captions: every image below a folder."""
+
+    kind: Literal["folder"]
+    images: str
+    """Folder of the images (below the data root unless absolute)."""
+
+
+class ImageWebdataset(Settings):
+    """Images without captions: the images of WebDataset tars, whatever else is in them."""
+
+    kind: Literal["webdataset"]
+    train: str
+    """Folder or pattern of tars, as for pairs."""
+
+
+class ImageHdf5(Settings):
+    """Images without captions: `jpg` of the authors' HDF5 layout."""
+
+    kind: Literal["hdf5"]
+    train: str
+    """The file (below the data root unless absolute)."""
+
+
+Images = Annotated[ImageFolder | ImageWebdataset | ImageHdf5, Field(discriminator="kind")]
+
+
+class Texts(Settings):
+    """Text without images, split into passages."""
+
+    files: str
+    """Plain text (pattern of files), or the authors' HDF5 with `text`; below the data root unless absolute."""
+    max_tokens: Positive
+    """Word slots of a passage (tokens); the authors' code uses 256."""
 
 
 class Download(Settings):
-    """img2dataset's settings. How many processes and threads it uses is the machine's business."""
+    """How images come from the web. How many processes and threads it takes is the machine's business."""
 
     timeout_s: Positive
-    """Longest time for one response (seconds)."""
-    retries: Count
-    """Further attempts after a failure."""
+    """Longest wait for a connection, and for the next bytes of a response (seconds)."""
+    total_timeout_s: Positive
+    """Longest time for one image, from the connection to the last byte, redirects included (seconds)."""
+    max_bytes: Positive
+    """Longest response; a longer one is given up (bytes)."""
+    passes: Positive
+    """Passes over the list; all but the first ask again only for what failed for a reason that may pass."""
+    per_host: Positive
+    """Connections to one host at a time (per machine)."""
     resize: Literal["no", "keep_ratio"]
     """`no` keeps the server's bytes; `keep_ratio` shrinks the short side to `clean.short_side_px`."""
     shard_samples: Positive
     """Rows of the list in one raw shard."""
     user_agent: str
-    """Token of the user agent that img2dataset sends, and whose opt-out headers it respects."""
+    """Token of the user agent that is sent, and whose opt-out headers are respected."""
+    opt_out: list[str]
+    """Directives of an X-Robots-Tag header that forbid the use of an image; [] respects none."""
+    allow_networks: list[str]
+    """Private networks (CIDR) that a list may name; [] keeps it out of the lab's network."""
     min_yield: Share
     """Refuse to go on when a smaller share of the rows came through download and cleaning."""
 
@@ -116,6 +197,10 @@ class Data(Settings):
     """Everything between the web and the first layer."""
 
     source: Source
+    images: Images | None
+    """Images without captions, mixed in by `pretrain.mixture`."""
+    texts: Texts | None
+    """Text without images, mixed in by `pretrain.mixture`."""
     download: Download
     clean: Clean
     tokens: Tokens

@@ -53,6 +53,12 @@ class RunSettings(Settings):
                     f"architecture: {name} has width {size.width} and {size.heads} heads; "
                     "expected a width that both the heads and 4 divide"
                 )
+        for kind in ("images", "texts"):
+            if getattr(self.pretrain.mixture, kind) > 0 and getattr(self.data, kind) is None:
+                raise ValueError(
+                    f"pretrain.mixture.{kind}: expected 0 without data.{kind}, "
+                    f"got {getattr(self.pretrain.mixture, kind)}; name a source in data.{kind}"
+                )
         if self.data.image.size_px % self.architecture.patch_px:
             raise ValueError(
                 f"architecture.patch_px: expected a divisor of data.image.size_px = "

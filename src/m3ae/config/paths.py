@@ -41,7 +41,7 @@ class Paths:
         return self.data / "raw" / f"{split}.json"
 
     def shards(self, split: str) -> Path:
-        """Folder of clean shards with `manifest.json` and `index.parquet`."""
+        """Clean shards with manifest and index: `train`, `heldout`, and `images` without captions."""
         return self.data / "shards" / split
 
     def manifest(self, split: str) -> Path:
@@ -54,8 +54,8 @@ class Paths:
         return self.data / "tokens" / "tokenizer.json"
 
     def tokens(self, split: str) -> Path:
-        """Word pieces of every caption of a split."""
-        return self.data / "tokens" / f"{split}.parquet"
+        """Word pieces of every caption of a split; of every passage for `texts`."""
+        return self.data / "tokens" / f"{split}.arrow"
 
     def evalset(self, dataset: str) -> Path:
         """Checked listing (counts, checksums) of an evaluation set."""

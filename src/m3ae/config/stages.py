@@ -14,6 +14,7 @@ VERSIONS = {
     "download": 1,
     "clean": 1,
     "tokens": 1,
+    "texts": 1,
     "evalset": 1,
     "pretrain": 1,
     "heldout": 1,
@@ -73,7 +74,8 @@ def clean(run: RunSettings, _: Model | None) -> dict[str, Any]:
 def download(run: RunSettings, _: Model | None) -> dict[str, Any]:
     """What decides which bytes arrive."""
     settings = run.data.download.plain()
-    del settings["min_yield"]
+    for elsewhere in ("min_yield", "per_host"):
+        del settings[elsewhere]  # judged by cleaning; how politely, not what
     if settings["resize"] == "keep_ratio":
         settings["short_side_px"] = run.data.clean.short_side_px
     return settings
@@ -102,6 +104,7 @@ def table(run: RunSettings, _: Model | None) -> dict[str, Any]:
 
 SELECT: dict[str, Any] = {
     "source": lambda run, _: {**run.data.source.plain(), "seed": run.seed},
+    "texts": lambda run, _: run.data.texts.plain() if run.data.texts else {},
     "download": download,
     "clean": clean,
     "tokens": lambda run, _: run.data.tokens.plain(),

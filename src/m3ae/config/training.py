@@ -35,6 +35,17 @@ class Architecture(Settings):
     """The decoder is the same for every encoder."""
 
 
+class Mixture(Settings):
+    """Relative weights of the kinds of samples in a step: the batch is split in these proportions."""
+
+    pairs: Annotated[float, Field(gt=0)]
+    """Images with captions (`data.source`)."""
+    images: Annotated[float, Field(ge=0)]
+    """Images alone (`data.images`)."""
+    texts: Annotated[float, Field(ge=0)]
+    """Passages of text alone (`data.texts`)."""
+
+
 class Pretrain(Settings):
     """The masked-autoencoding recipe."""
 
@@ -50,6 +61,11 @@ class Pretrain(Settings):
     """Weight of the mean squared error of hidden patches."""
     text_loss_weight: Annotated[float, Field(ge=0)]
     """Weight of the cross-entropy of hidden words."""
+    unpaired_text_loss_weight: Annotated[float, Field(ge=0)]
+    """Weight of the cross-entropy of hidden words in passages without image."""
+    mixture: Mixture
+    random_drop_text: Share
+    """Chance that a pair loses its caption in an epoch, drawn anew in each; beside `paired_share`."""
     base_lr: Annotated[float, Field(gt=0)]
     """Peak learning rate for a batch of 256; scales with `batch_size`."""
     betas: Range

@@ -17,11 +17,12 @@ from tqdm import tqdm
 from m3ae.config import Run
 from m3ae.config.data import Clean
 from m3ae.data.clean.examine import CleanSample, examine
-from m3ae.data.clean.raw import RawSplit, open_raw, read_failures, read_samples
-from m3ae.data.clean.rejects import Rejected, RejectLog
+from m3ae.data.clean.rejects import RejectLog
 from m3ae.data.clean.shardwriter import ShardWriter
 from m3ae.data.images import bounded_decoding
 from m3ae.data.manifest import INDEX, MANIFEST, REJECTED, Manifest, Yield, write_manifest
+from m3ae.data.raw.img2dataset import RawSplit, open_raw, read_failures, read_samples
+from m3ae.data.raw.samples import Rejected
 from m3ae.errors import UserError
 from m3ae.files import new_folder, sha256_of
 

@@ -8,9 +8,9 @@ from PIL import Image, UnidentifiedImageError
 from m3ae.config.data import Clean
 from m3ae.data.clean.captions import fit_captions
 from m3ae.data.clean.orientation import UPRIGHT, stored_orientation, turn_upright
-from m3ae.data.clean.raw import RawSample
-from m3ae.data.clean.rejects import Rejected, RejectionError
+from m3ae.data.clean.rejects import RejectionError
 from m3ae.data.images import open_image, resize_short_side, to_rgb
+from m3ae.data.raw.samples import RawSample, Rejected
 
 
 class CleanImage(NamedTuple):

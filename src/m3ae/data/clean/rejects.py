@@ -1,30 +1,17 @@
 """Rejected samples: one reason each, counted and listed in ``rejected.parquet``."""
 
-import re
 from collections import Counter
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from m3ae.data.raw.samples import Rejected
+
 SCHEMA = pa.schema([("url", pa.string()), ("reason", pa.string()), ("detail", pa.string())])
 BUFFER_ROWS = 10_000
-
-# What img2dataset's error messages say -> the reason's name. The first match counts.
-DOWNLOAD_REASONS = (
-    ("timed out", "timeout"),
-    ("certificate", "tls"),
-    ("ssl", "tls"),
-    ("name or service not known", "dns"),
-    ("name resolution", "dns"),
-    ("no address associated", "dns"),
-    ("connection refused", "connection_refused"),
-    ("connection reset", "connection_reset"),
-    ("closed connection", "connection_reset"),
-    ("disallowed", "opted_out"),
-)
 
 
 class RejectionError(Exception):
@@ -33,25 +20,6 @@ class RejectionError(Exception):
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(reason, detail)
         self.reason, self.detail = reason, detail
-
-
-class Rejected(NamedTuple):
-    """A URL of the list that gave no sample."""
-
-    url: str
-    reason: str
-    detail: str
-
-
-def download_reason(message: str) -> str:
-    """The reason behind an error message of img2dataset: `download_http_404`, `download_timeout`.
-
-    A closed vocabulary, because messages quote hosts; the full message is kept as the detail.
-    """
-    if http := re.search(r"HTTP Error (\d{3})", message):
-        return f"download_http_{http[1]}"
-    lowered = message.lower()
-    return "download_" + next((name for part, name in DOWNLOAD_REASONS if part in lowered), "other")
 
 
 class RejectLog:

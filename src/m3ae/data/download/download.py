@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from m3ae.config import Run
-from m3ae.data.clean.raw import read_failures
 from m3ae.data.download.fetch import fetch
 from m3ae.data.download.resume import SCRATCH, discard_unlike, finished_rows, finished_shards
 from m3ae.data.download.server import serve_folder
+from m3ae.data.raw.img2dataset import read_failures
 from m3ae.data.source.lists import read_list
 from m3ae.data.source.sources import served_folder
 from m3ae.errors import UserError
@@ -129,7 +129,6 @@ def img2dataset_arguments(
         "processes_count": processes,
         "thread_count": threads,
         "timeout": settings.timeout_s,
-        "retries": settings.retries,
         "user_agent_token": settings.user_agent,
         "compute_hash": "sha256",
         "extract_exif": not keep_bytes,  # resizing loses the orientation

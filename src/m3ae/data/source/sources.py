@@ -5,7 +5,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from m3ae.config import Run
-from m3ae.config.data import Flickr8kSource, ToySource
+from m3ae.config.data import Flickr8kSource, ToySource, TsvSource
 from m3ae.config.paths import data_root
 from m3ae.data.source.lists import Row, write_list
 from m3ae.errors import UserError
@@ -27,13 +27,13 @@ def make_source(run: Run) -> None:
         make_toy_source(run, source)
     elif isinstance(source, Flickr8kSource):
         make_flickr8k_lists(run, source)
-    else:
+    elif isinstance(source, TsvSource) and isinstance(source.heldout, int):
         from m3ae.data.source.weblist import fetch_list, split_list
 
         whole = run.paths.source / "list.tsv"
         if not whole.is_file():
-            fetch_list(source.url, whole)
-        split_list(whole, run.paths.list("train"), run.paths.list("heldout"), source.num_heldout)
+            fetch_list(source.train, whole)
+        split_list(whole, run.paths.list("train"), run.paths.list("heldout"), source.heldout)
 
 
 def served_folder(run: Run) -> Path | None:

@@ -21,9 +21,9 @@ HASH_BYTES = 16
 
 def fetch_list(url: str, path: Path) -> None:
     """Download ``url`` to ``path``, atomically. Raises UserError, one line, where that fails."""
-    advice = f"check data.source.url and the network, or put the list at {path} yourself"
+    advice = f"check data.source.train and the network, or put the list at {path} yourself"
     if not HTTP.match(url):
-        raise UserError(f"data.source.url: expected http:// or https://, got {url!r}; {advice}")
+        raise UserError(f"data.source.train: expected http:// or https://, got {url!r}; {advice}")
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response, atomic_write(path) as file:
             expected = response.length  # None where the server does not say
@@ -45,7 +45,7 @@ def split_list(whole: Path, train: Path, heldout: Path, num_heldout: int) -> Non
     smallest = smallest_hashes((hash_of(row.url) for row in rows_of(whole, "hash")), num_heldout + 1)
     if len(smallest) <= num_heldout:
         raise UserError(
-            f"data.source.num_heldout: expected fewer than the {len(smallest)} URLs of {whole}, "
+            f"data.source.heldout: expected fewer than the {len(smallest)} URLs of {whole}, "
             f"got {num_heldout}; lower it"
         )
     smallest.remove(max(smallest))

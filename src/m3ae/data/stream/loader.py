@@ -20,6 +20,10 @@ class TensorBatch(NamedTuple):
     padding: Bool[Tensor, "batch words"]
     image_order: Int[Tensor, "batch patches"]
     text_order: Int[Tensor, "batch words"]
+    passage: Int[Tensor, " passages"]
+    passage_text: Int[Tensor, "passages passage_words"]
+    passage_padding: Bool[Tensor, "passages passage_words"]
+    passage_order: Int[Tensor, "passages passage_words"]
 
     def to(self, device: torch.device) -> "TensorBatch":
         """The batch on a device; from pinned memory the copy does not wait."""

@@ -20,7 +20,11 @@ PAD = 0  # id of the padding word piece
 
 
 class Batch(NamedTuple):
-    """One step's samples. An order is a shuffle of the tokens: its head stays visible."""
+    """One step's samples. An order is a shuffle of the tokens: its head stays visible.
+
+    Pairs come first, then images alone, all of whose words are padding. Passages are text alone: no rows
+    where the mixture has none.
+    """
 
     sample: Int64[np.ndarray, " batch"]
     image: UInt8[np.ndarray, "batch 3 height width"]
@@ -28,6 +32,10 @@ class Batch(NamedTuple):
     padding: Bool[np.ndarray, "batch words"]
     image_order: Int64[np.ndarray, "batch patches"]
     text_order: Int64[np.ndarray, "batch words"]
+    passage: Int64[np.ndarray, " passages"]
+    passage_text: Int64[np.ndarray, "passages passage_words"]
+    passage_padding: Bool[np.ndarray, "passages passage_words"]
+    passage_order: Int64[np.ndarray, "passages passage_words"]
 
 
 def locate(position: int, size: int) -> tuple[int, int]:
@@ -63,6 +71,12 @@ def keeps_caption(sample: int, paired_share: float) -> bool:
     return sample % 100 >= round(100 * (1 - paired_share))
 
 
+def no_passages() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The passages of a mixture without text alone."""
+    none = np.empty((0, 0), np.int64)
+    return np.empty(0, np.int64), none, none.astype(bool), none
+
+
 class Stream:
     """The samples of a model's pre-training, by position."""
 
@@ -92,6 +106,7 @@ class Stream:
             padding,
             self.order(IMAGE_MASK, self.num_patches, epochs, samples),
             self.order(TEXT_MASK, text.shape[1], epochs, samples),
+            *no_passages(),
         )
 
     def image(self, epoch: int, sample: int) -> UInt8[np.ndarray, "3 height width"]:

@@ -14,25 +14,13 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ValidationError
 
 from m3ae.config import Run
-from m3ae.data.clean.orientation import UPRIGHT, noted_orientation
-from m3ae.data.clean.rejects import Rejected, download_reason
+from m3ae.data.clean.orientation import noted_orientation
+from m3ae.data.raw.reasons import download_reason
+from m3ae.data.raw.samples import Outcome, RawSample, Rejected
 from m3ae.errors import UserError, first_finding
 
 IMAGE_ENDINGS = ("jpg", "jpeg", "png", "webp")
 FETCH_AGAIN = "remove this raw shard and run the download again"
-
-
-class RawSample(NamedTuple):
-    """One download: the bytes as received, with the captions of its URL."""
-
-    key: str
-    url: str
-    image: bytes
-    sha256: bytes
-    """Digest of ``image``."""
-    captions: list[str]
-    orientation: int = UPRIGHT
-    """Of the original, where img2dataset resized it (EXIF, 1 to 8)."""
 
 
 class DownloadReport(BaseModel):
@@ -142,3 +130,10 @@ def read_failures(tar_path: Path) -> Iterator[Rejected]:
         # img2dataset decodes where it resizes: then the bytes came, but are no image.
         is_broken = row["status"] == "failed_to_resize"
         yield Rejected(row["url"], "image_broken" if is_broken else download_reason(message), message)
+
+
+def read_outcomes(folder: Path) -> Iterator[Outcome]:
+    """What became of every URL of a finished download, in the order of its list."""
+    for tar in sorted(folder.glob("*.tar")):
+        yield from read_samples(tar)
+        yield from read_failures(tar)
