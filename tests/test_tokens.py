@@ -133,7 +133,7 @@ def test_tokens_of_other_shards_are_refused(run):
         Tokens(run.paths.tokens("train"))
     write_raw(run, "train", [Answer(encoded(picture(40, 40, 1)), ["other"])])
     clean_split(run, "train")
-    with pytest.raises(UserError, match=r"train.parquet: expected 1 rows, .* found 3"):
+    with pytest.raises(UserError, match=r"train.arrow: expected 1 rows, .* found 3"):
         Tokens(run.paths.tokens("train"))
 
 

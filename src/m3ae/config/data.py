@@ -114,7 +114,7 @@ class Texts(Settings):
     """Text without images, split into passages."""
 
     files: str
-    """Plain text (pattern of files), or the authors' HDF5 with `text`; below the data root unless absolute."""
+    """Plain text (pattern of files), or HDF5 with `text`; below the data root unless absolute."""
     max_tokens: Positive
     """Word slots of a passage (tokens); the authors' code uses 256."""
 
