@@ -10,6 +10,7 @@ from snakemake.utils import min_version
 from m3ae.config import load_run
 from m3ae.config.datasets import evalset_stage, load_dataset
 from m3ae.config.environment import prepare_jobs
+from m3ae.config.sources import brought_before, original_files, splits_of
 from m3ae.errors import UserError
 
 min_version
@@ -35,7 +36,7 @@ prepare_jobs(config.get("data_root"))
 
 wildcard_constraints:
     run=run.name,
-    split="train|heldout",
+    split="|".join(splits_of(run)),
     model="|".join(run.models),
     dataset="|".join(run.eval_datasets),
 

@@ -120,11 +120,12 @@ def write_manifest(run: Run, split: str) -> Path:
     """The manifest of a split's clean shards."""
     path = run.paths.manifest(split)
     path.parent.mkdir(parents=True, exist_ok=True)
-    facts = {"run": run.name, "split": split, "count": 2950,
+    facts = {"format": 2, "split": split, "count": 2950,
              "shards": [{"name": "00000.tar", "count": 2950, "bytes": 1, "sha256": "ef" * 32}],
-             "yield": {"rows": 3200, "urls": 3150, "downloaded": 3060, "kept": 2950, "share": 0.9365},
+             "yield": {"rows": 3200, "images": 3150, "received": 3060, "kept": 2950, "share": 0.9365},
              "rejected": {"HTTP 404": 90, "not an image": 60, "duplicate": 50},
-             "index_sha256": "cd" * 32, "inputs": {}, "settings": run.stage("clean")}  # fmt: skip
+             "index_sha256": "cd" * 32, "captions_sha256": "ab" * 32,
+             "inputs": {}, "settings": run.stage("clean")}  # fmt: skip
     path.write_text(json.dumps(facts))
     return path
 

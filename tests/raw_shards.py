@@ -95,7 +95,9 @@ def write_shard(path: Path, numbered: list[tuple[int, Answer]]) -> None:
                 add(tar, f"{index:09d}.txt", (answer.captions or [""])[0].encode())
                 add(tar, f"{index:09d}.json", json.dumps(answer.metadata(index)).encode())
     rows = [answer.metadata(index) for index, answer in numbered]
-    pq.write_table(pa.Table.from_pylist(rows), path.with_suffix(".parquet"))
+    # img2dataset states the types: a column without any value is still one of strings.
+    schema = pa.schema([(name, pa.string()) for name in rows[0]])
+    pq.write_table(pa.Table.from_pylist(rows, schema), path.with_suffix(".parquet"))
 
 
 def add(tar: tarfile.TarFile, name: str, data: bytes) -> None:

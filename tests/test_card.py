@@ -54,9 +54,10 @@ def encoder(tmp_path):
     write_manifest(
         manifest,
         Manifest(
-            run="tiny", split="train", count=70, shards=[Shard(name="0.tar", count=70, bytes=9, sha256="ab")],
-            yield_=Yield(rows=110, urls=100, downloaded=80, kept=70, share=0.7),
-            rejected={"not downloaded": 20, "too small": 10}, index_sha256="cd", inputs={}, settings={},
+            format=2, split="train", count=70, shards=[Shard(name="0.tar", count=70, bytes=9, sha256="ab")],
+            yield_=Yield(rows=110, images=100, received=80, kept=70, share=0.7),
+            rejected={"not downloaded": 20, "too small": 10}, index_sha256="cd", captions_sha256="ef",
+            inputs={}, settings={},
         ),
     )  # fmt: skip
     write(
@@ -82,7 +83,7 @@ def test_the_card_carries_recipe_outcome_yield_and_every_result(in_project, enco
         ["parameters", "1,234,567"], ["width", "32"], ["patch_px", "4"], ["norm_pix_loss", "no"],
         ["recipe.base_lr", "0.00037"], ["recipe.betas", "0.9, 0.95"], ["batch_size", "17"],
         ["samples", "12345"], ["steps", "678"], ["final.image_loss", "0.4321"],
-        ["samples", "70"], ["yield.urls", "100"], ["yield.downloaded", "80"], ["yield.share", "70.0%"],
+        ["samples", "70"], ["yield.images", "100"], ["yield.received", "80"], ["yield.share", "70.0%"],
         ["rejected.too small", "10"], ["rejected.not downloaded", "20"],
         ["cifar10", "accuracy", "54.81 [52.65, 56.95]", "%", "2000"],
         ["cifar10-textures", "msp_auroc", "61.25 [60.5, 62.5]", "%", "300"],

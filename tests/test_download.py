@@ -21,7 +21,8 @@ from m3ae.cli.main import main
 from m3ae.config import load_run
 from m3ae.data.download import fetch
 from m3ae.data.download.download import download_split
-from m3ae.data.download.resume import finished_rows, finished_shards
+from m3ae.data.download.progress import Progress, count_file
+from m3ae.data.download.resume import finished_shards
 from m3ae.data.download.server import serve_folder
 from m3ae.data.source.lists import read_list
 from m3ae.data.source.sources import make_source
@@ -99,9 +100,21 @@ def test_a_shard_that_is_not_whole_is_made_again(tmp_path):
     assert [shard["successes"] for shard in finished_shards(tmp_path)] == [0, 1, 2]
     (tmp_path / "00000_stats.json").write_text('{"count": 2')  # cut short
     (tmp_path / "00001.tar").unlink()
-    assert finished_rows(tmp_path) == 20
+    assert Progress(tmp_path).count() == 20
     assert [shard["successes"] for shard in finished_shards(tmp_path)] == [2]
     assert [path.name for path in tmp_path.glob("*.json")] == ["00002_stats.json"]  # what img2dataset skips
+
+
+def test_progress_counts_urls_not_whole_shards(tmp_path):
+    (tmp_path / "_tmp").mkdir()
+    progress = Progress(tmp_path)
+    count_file(tmp_path, 0).write_bytes(b"." * 7)
+    count_file(tmp_path, 1).write_bytes(b"." * 5)
+    assert progress.count() == 12
+    for ending in (".tar", ".parquet"):
+        (tmp_path / f"00000{ending}").touch()
+    (tmp_path / "00000_stats.json").write_text('{"count": 20, "successes": 3}')
+    assert progress.count() == 25
 
 
 @pytest.mark.slow
@@ -132,24 +145,29 @@ def finish_without_img2dataset(run):
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    folder = run.paths.raw("train")
-    pairs = read_list(run.paths.list("train"))
+    urls = list(read_list(run.paths.list("train"))["url"])
 
-    def fake(arguments, environment, log, tick):
+    def fake(arguments, guard, log, tick):
+        raw = Path(arguments["output_folder"])
+        facts = {
+            "caption": "a",
+            "captions": "[]",
+            "status": "failed_to_download",
+            "error_message": "timed out",
+        }
         rows = [
-            {"key": url, "url": url, "status": "failed_to_download", "error_message": "timed out"}
-            for url in pairs["url"]
+            {"key": f"{i:07d}", "first_key": f"{i:07d}", "url": url, **facts} for i, url in enumerate(urls)
         ]
-        pq.write_table(pa.Table.from_pylist(rows), folder / "00000.parquet")
-        tarfile.open(folder / "00000.tar", "w").close()
-        (folder / "00000_stats.json").write_text(json.dumps({"count": len(rows), "successes": 0}))
+        pq.write_table(pa.Table.from_pylist(rows), raw / "00000.parquet")
+        tarfile.open(raw / "00000.tar", "w").close()
+        (raw / "00000_stats.json").write_text(json.dumps({"count": len(rows), "successes": 0}))
 
     return fake
 
 
 def test_nothing_downloaded_is_an_error_with_the_reasons(project, monkeypatch):
     run = project(num_train=10, shard_samples=100)
-    monkeypatch.setattr("m3ae.data.download.download.fetch", finish_without_img2dataset(run))
+    monkeypatch.setattr("m3ae.data.download.passes.fetch", finish_without_img2dataset(run))
     with pytest.raises(UserError, match=r"got none from 12 URLs \(download_timeout: 12\)"):
         download_split(run, "train", 1, 1)
     assert not run.paths.download("train").exists()
@@ -158,7 +176,7 @@ def test_nothing_downloaded_is_an_error_with_the_reasons(project, monkeypatch):
 @pytest.mark.parametrize("changed", ["list", "settings"])
 def test_another_list_or_setting_discards_the_old_shards(project, monkeypatch, changed):
     run = project(num_train=10, shard_samples=100)
-    monkeypatch.setattr("m3ae.data.download.download.fetch", lambda *_: None)
+    monkeypatch.setattr("m3ae.data.download.passes.fetch", lambda *_: None)
     folder, report = run.paths.raw("train"), run.paths.download("train")
     with pytest.raises(UserError, match="1 of 1 raw shards failed"):
         download_split(run, "train", 1, 1)

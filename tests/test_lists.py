@@ -9,10 +9,14 @@ import pytest
 
 from m3ae.config import load_run
 from m3ae.data.download.server import serve_folder
-from m3ae.data.source import sources
-from m3ae.data.source.lists import read_list
+from m3ae.data.raw.broken import with_broken_rows
+from m3ae.data.raw.samples import Rejected
+from m3ae.data.source import remote, sources
+from m3ae.data.source.broken import broken_beside, read_broken
+from m3ae.data.source.lists import read_list, read_rows
+from m3ae.data.source.remote import fetch_file
 from m3ae.data.source.sources import make_source
-from m3ae.data.source.weblist import fetch_list, split_list
+from m3ae.data.source.weblist import check_list, split_list
 from m3ae.errors import UserError
 
 CONFIG = Path(__file__).parents[1] / "config"
@@ -51,7 +55,6 @@ def test_rows_of_a_url_are_grouped_in_first_seen_order(tmp_path):
         (b"http://a/2", "two fields", "1"),
         (b"http://a/2\ttwo\tthree", "two fields", "3"),
         (b"", "two fields", "1"),
-        (b"http://a/2\t  ", "a caption", "'  '"),
         (b"file:///etc/passwd\ttwo", "http:// or https://", "file:///etc/passwd"),
         (b"ftp://a/2\ttwo", "http:// or https://", "ftp://a/2"),
         (b"http://\ttwo", "http:// or https://", "'http://'"),
@@ -69,6 +72,88 @@ def test_a_broken_row_is_one_line_with_file_number_expected_and_got(tmp_path, li
     assert got in message
     assert "mend or remove" in message
     assert "\n" not in message
+
+
+def test_what_the_web_puts_into_captions_and_urls_is_no_end_of_a_row(tmp_path):
+    captions = [
+        "",
+        "  ",
+        '"',
+        "a\u2028b\u2029c\x85d",
+        "nul\x00",
+        "form\x0c feed\x0b",
+        "a\rb",
+        "''\"\"",
+        "\ufeff",
+        "é\u200d",
+    ]
+    urls = [f"http://höst.test/ä b/{i}?q=\u2028&x={{}}" for i in range(len(captions))]
+    path = tmp_path / "list.tsv"
+    path.write_bytes("".join(f" {u} \t{c}\n" for u, c in zip(urls, captions, strict=True)).encode())
+    check_list(path, tmp_path / "train.tsv")  # written and read again
+    for checked in (path, tmp_path / "train.tsv"):
+        pairs = read_list(checked)
+        assert list(pairs["url"]) == urls
+        assert list(pairs["captions"]) == [[caption] for caption in captions]
+    assert not broken_beside(tmp_path / "train.tsv").exists()
+
+
+def test_a_broken_row_among_many_is_left_out_counted_and_listed(tmp_path):
+    rows = [f"http://host/{i}\tcaption {i}\n".encode() for i in range(400)]
+    broken = [b"url\tcaption\n", b"http://host/x\n", b"http://host/y\t\xff\n", b"\n"]
+    whole, train, heldout = (tmp_path / f"{name}.tsv" for name in ("whole", "train", "heldout"))
+    whole.write_bytes(b"".join([broken[0], *rows[:200], *broken[1:], *rows[200:]]))
+    split_list(whole, train, heldout, 50)
+    assert (len(read_list(train)), len(read_list(heldout))) == (350, 50)
+    assert [row.number for row in read_broken(train)] == [1, 202, 203, 204]
+    assert not broken_beside(heldout).exists()
+    whole.write_bytes(b"".join(rows))
+    split_list(whole, train, heldout, 50)
+    assert not broken_beside(train).exists()
+    whole.write_bytes(b"".join([*broken, broken[0], *rows]))
+    with pytest.raises(UserError, match=rf"{whole}: line 1: expected a URL .*5 or more of 405 .* at most 1%"):
+        split_list(whole, train, heldout, 50)
+
+
+class OneImage:
+    """A source of one image."""
+
+    name, total, origin, num_rows, num_images = "made", 1, {"kind": "tsv"}, 0, 0
+
+    def outcomes(self):
+        yield Rejected("http://a", "download_http_404", "")
+        self.num_rows, self.num_images = 2, 1
+
+    def samples(self, keys):
+        return iter(())
+
+
+def test_broken_rows_of_a_list_reach_the_rejections(project):
+    run = project("extends: paper\ndata: {source: {train: pairs.tsv, heldout: 3}}\n")
+    assert isinstance(with_broken_rows(OneImage(), run, "train"), OneImage)
+    path = run.paths.list("train")
+    path.parent.mkdir(parents=True)
+    broken_beside(path).write_text("7\texpected two fields\n12\texpected UTF-8 text\n")
+    raw = with_broken_rows(OneImage(), run, "train")
+    outcomes = list(raw.outcomes())
+    assert [o.reason for o in outcomes] == ["download_http_404", "list_broken", "list_broken"]
+    assert outcomes[-1].detail == "line 12: expected UTF-8 text"
+    assert (raw.num_rows, raw.num_images, raw.total) == (4, 3, 3)
+    assert raw.origin == {"kind": "tsv", "broken_rows": 2}
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the local copy of real rows")
+def test_all_real_rows_of_conceptual_captions_are_read_and_split_without_a_loss(tmp_path):
+    path = SHARED / "data/text/cc3m_val_urls.tsv"
+    rows = list(read_rows(path))
+    assert len(rows) == 15_833
+    assert [f"{url}\t{caption}".encode() for url, caption in rows] == path.read_bytes().split(b"\n")[:-1]
+    split_list(path, tmp_path / "train.tsv", tmp_path / "heldout.tsv", 1000)
+    train, heldout = (list(read_rows(tmp_path / f"{split}.tsv")) for split in ("train", "heldout"))
+    assert sorted(train + heldout) == sorted(rows)
+    assert len({row.url for row in heldout}) == 1000
+    assert not {row.url for row in heldout} & {row.url for row in train}
+    assert not broken_beside(tmp_path / "train.tsv").exists()
 
 
 def test_missing_and_empty_lists_are_refused(tmp_path):
@@ -115,29 +200,93 @@ def test_the_list_of_the_web_is_fetched_once(project, tmp_path):
     make_source(run)  # the server is gone: the list lies there
 
 
+def test_another_address_is_another_list(project, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / "web").mkdir(exist_ok=True)
+        (tmp_path / f"web/{name}.tsv").write_text("".join(f"http://{name}/{i}\tx\n" for i in range(9)))
+    with serve_folder(tmp_path / "web") as port:
+        for name in ("a", "b"):
+            address = f"http://127.0.0.1:{port}/{name}.tsv"
+            run = project(f"extends: paper\ndata: {{source: {{train: '{address}', heldout: 3}}}}\n")
+            make_source(run)
+            assert all(url.startswith(f"http://{name}/") for url in read_list(run.paths.list("train"))["url"])
+
+
+def test_lists_may_be_files_and_held_out_pairs_a_list_of_their_own(project, tmp_path, monkeypatch):
+    monkeypatch.setenv("M3AE_DATA_ROOT", str(tmp_path / "root"))
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root/pairs.tsv").write_text("".join(f"http://a/{i}\tcaption {i}\n" for i in range(20)))
+    (tmp_path / "root/other.tsv").write_text("http://b/1\tanother\n")
+    run = project("extends: paper\ndata: {source: {train: pairs.tsv, heldout: other.tsv}}\n")
+    make_source(run)
+    for split, name in (("train", "pairs"), ("heldout", "other")):
+        assert run.paths.list(split).read_text() == (tmp_path / f"root/{name}.tsv").read_text()
+    run = project("extends: paper\ndata: {source: {train: none.tsv, heldout: 3}}\n")
+    with pytest.raises(UserError, match=r"data.source.train: expected a file at .*none.tsv, found nothing"):
+        make_source(run)
+
+
 def test_a_list_that_cannot_be_fetched_is_one_line_and_leaves_nothing(tmp_path):
-    with serve_folder(tmp_path) as port, pytest.raises(UserError, match=r"404.*put the list at"):
-        fetch_list(f"http://127.0.0.1:{port}/none.tsv", tmp_path / "list.tsv")
-    with pytest.raises(UserError, match="expected http:// or https://"):
-        fetch_list("file:///etc/hosts", tmp_path / "list.tsv")
+    with serve_folder(tmp_path) as port, pytest.raises(UserError, match=r"404.*bring the file here"):
+        fetch_file(f"http://127.0.0.1:{port}/none.tsv", tmp_path / "list.tsv")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_list_whose_transfer_breaks_off_is_refused(tmp_path):
-    class Short(BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(200)
-            self.send_header("Content-Length", "100")
-            self.end_headers()
-            self.wfile.write(b"http://a/1\tone\n")
+class Unsteady(BaseHTTPRequestHandler):
+    """Sends 100 bytes at most, whatever it promised; knows ranges unless it is told not to."""
 
-        def log_message(self, *_):
-            pass
+    content, knows_ranges, tag = b"", True, "1"
+    asked: list[str | None]
 
-    with HTTPServer(("127.0.0.1", 0), Short) as server:
-        threading.Thread(target=server.handle_request, daemon=True).start()
-        with pytest.raises(UserError, match="expected 100 bytes, got 15"):
-            fetch_list(f"http://127.0.0.1:{server.server_port}/list.tsv", tmp_path / "list.tsv")
+    def do_GET(self):
+        asked = self.headers["Range"]
+        self.asked.append(asked)
+        first = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and self.knows_ranges else 0
+        self.send_response(206 if first else 200)
+        self.send_header("Content-Length", str(len(self.content) - first))
+        self.send_header("ETag", self.tag)
+        self.end_headers()
+        self.wfile.write(self.content[first : first + 100])
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def unsteady(monkeypatch):
+    """A server that breaks off; its handler."""
+    monkeypatch.setattr(remote, "RETRY_S", 0)
+    handler = type("Handler", (Unsteady,), {"asked": [], "content": bytes(range(250))})
+    with HTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        handler.address = f"http://127.0.0.1:{server.server_port}/list.tsv"
+        yield handler
+        server.shutdown()
+
+
+def test_a_transfer_that_breaks_off_goes_on_where_it_stopped(unsteady, tmp_path):
+    fetch_file(unsteady.address, tmp_path / "list.tsv")
+    assert (tmp_path / "list.tsv").read_bytes() == unsteady.content
+    assert unsteady.asked == [None, "bytes=100-", "bytes=200-"]
+
+
+def test_a_transfer_that_never_ends_is_refused(unsteady, tmp_path):
+    unsteady.knows_ranges = False  # every answer begins again, and breaks off at the same byte
+    with pytest.raises(UserError, match=r"cannot be fetched \(.*expected 250 bytes, got 100"):
+        fetch_file(unsteady.address, tmp_path / "list.tsv")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_changes_meanwhile_is_refused(unsteady, tmp_path, monkeypatch):
+    do_get = unsteady.do_GET
+
+    def change(self):
+        do_get(self)
+        unsteady.tag += "1"
+
+    monkeypatch.setattr(unsteady, "do_GET", change)
+    with pytest.raises(UserError, match="changed while it was fetched; run again"):
+        fetch_file(unsteady.address, tmp_path / "list.tsv")
     assert list(tmp_path.iterdir()) == []
 
 

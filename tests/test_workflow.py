@@ -82,7 +82,7 @@ def test_a_small_run_makes_every_target(project):
         assert (project / "reports/micro" / name).stat().st_size > 0
     manifest = yaml.safe_load((project / "data/micro/shards/train/manifest.json").read_text())
     assert manifest["count"] == 60
-    assert sum(manifest["rejected"].values()) == manifest["yield"]["urls"] - 60 == 6
+    assert sum(manifest["rejected"].values()) == manifest["yield"]["images"] - 60 == 6
 
 
 @pytest.mark.slow

@@ -2,7 +2,9 @@
 
 
 rule source:
-    """Write the lists `url<TAB>caption`; `tiny` also makes the pictures and evaluation sets."""
+    """List the pairs (`url<TAB>caption`, or files); `tiny` also makes the pictures and evaluation sets."""
+    input:
+        original_files(run, "train"),
     output:
         train="data/{run}/source/train.tsv",
         heldout="data/{run}/source/heldout.tsv",
@@ -11,24 +13,42 @@ rule source:
     params:
         stage=run.stage("source"),
     shell:
-        "m3ae data source --run {wildcards.run} --log {log}"
+        "m3ae data source --run {wildcards.run} --only pairs --log {log}"
+
+
+rule images:
+    """List the files of the images without captions."""
+    input:
+        original_files(run, "images") if run.settings.data.images else [],
+        ancient(rules.source.output.train),  # never at the same time: `tiny` replaces the whole folder
+    output:
+        "data/{run}/source/images.tsv",
+    log:
+        "logs/{run}/images.log",
+    params:
+        stage=run.stage("images"),
+    shell:
+        "m3ae data source --run {wildcards.run} --only images --log {log}"
 
 
 rule download:
     """Download the images of a list with img2dataset; goes on where it was stopped."""
     input:
         "data/{run}/source/{split}.tsv",
+        lambda w: brought_before(run, w.split),
     output:
         "data/{run}/raw/{split}.json",  # the shards beside it are not outputs: they survive a failure
     log:
         "logs/{run}/download-{split}.log",
     retries: 2
     threads: 1  # shards at a time, sixteen connections each: set-threads in the profile
+    resources:
+        distributor="multiprocessing",  # or ray, pyspark: set-resources in the profile
     params:
         stage=run.stage("download"),
     shell:
         "m3ae data download --run {wildcards.run} --split {wildcards.split}"
-        " --processes {threads} --log {log}"
+        " --processes {threads} --distributor {resources.distributor} --log {log}"
 
 
 rule clean:
@@ -36,14 +56,22 @@ rule clean:
     input:
         "data/{run}/raw/{split}.json",
     output:
+        # The tars beside them are not outputs: the manifest names them, `m3ae data verify` mends them.
         manifest="data/{run}/shards/{split}/manifest.json",
-        index="data/{run}/shards/{split}/index.parquet",
+        index="data/{run}/shards/{split}/index.arrow",
+        captions="data/{run}/shards/{split}/captions.parquet",
+        origins="data/{run}/shards/{split}/origins.parquet",
+        origin="data/{run}/shards/{split}/origin.json",
+        rejected="data/{run}/shards/{split}/rejected.parquet",
     log:
         "logs/{run}/clean-{split}.log",
+    retries: 1  # a killed pass goes on behind its last finished shard
+    threads: 1  # decoders at a time: set-threads in the profile
     params:
         stage=run.stage("clean"),
     shell:
-        "m3ae data clean --run {wildcards.run} --split {wildcards.split} --log {log}"
+        "m3ae data clean --run {wildcards.run} --split {wildcards.split}"
+        " --processes {threads} --log {log}"
 
 
 rule tokens:
@@ -55,12 +83,28 @@ rule tokens:
         tokenizer="data/{run}/tokens/tokenizer.json",
         train="data/{run}/tokens/train.arrow",
         heldout="data/{run}/tokens/heldout.arrow",
+        manifest="data/{run}/tokens/manifest.json",
     log:
         "logs/{run}/tokens.log",
     params:
         stage=run.stage("tokens"),
     shell:
         "m3ae data tokens --run {wildcards.run} --log {log}"
+
+
+rule texts:
+    """Cut text without images into passages of word pieces."""
+    input:
+        "data/{run}/tokens/tokenizer.json",
+    output:
+        passages="data/{run}/tokens/texts.arrow",
+        facts="data/{run}/tokens/texts.json",
+    log:
+        "logs/{run}/texts.log",
+    params:
+        stage=run.stage("texts"),
+    shell:
+        "m3ae data texts --run {wildcards.run} --log {log}"
 
 
 rule evalset:

@@ -6,6 +6,16 @@ rule pretrain:
     input:
         manifest="data/{run}/shards/train/manifest.json",
         tokens="data/{run}/tokens/train.arrow",
+        images=(
+            "data/{run}/shards/images/manifest.json"
+            if run.settings.pretrain.mixture.images
+            else []
+        ),
+        texts=(
+            "data/{run}/tokens/texts.arrow"
+            if run.settings.pretrain.mixture.texts
+            else []
+        ),
     output:
         encoder="results/{run}/{model}/encoder.safetensors",
         steps="results/{run}/{model}/steps.jsonl",

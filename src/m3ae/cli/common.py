@@ -88,5 +88,8 @@ run_option = click.option(
 )
 model_option = click.option("--model", required=True, help="Model of the run's grid, such as m3ae-b100.")
 split_option = click.option(
-    "--split", type=click.Choice(["train", "heldout"]), required=True, help="Pre-training or held-out pairs."
+    "--split",
+    type=click.Choice(["train", "heldout", "images"]),
+    required=True,
+    help="Pre-training or held-out pairs, or images without captions.",
 )

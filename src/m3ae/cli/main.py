@@ -16,6 +16,7 @@ COMMANDS = {
     "probe": ("evaluate", "Linear probes on stored features."),
     "ood": ("evaluate", "Out-of-distribution scores on stored features."),
     "weights": ("weights", "Show, convert and export weights: ours, the authors', Facebook's MAE."),
+    "bench": ("bench", "How fast a run's parts are on this machine, and what binds."),
     "figure": ("report", "Make a figure's table and chart from records."),
     "report": ("report", "Render the run's HTML report."),
 }

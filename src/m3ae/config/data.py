@@ -46,7 +46,7 @@ class Hdf5Source(Settings):
     train: str
     """The file (below the data root unless absolute)."""
     heldout: Count | str
-    """Another file, or the number of rows that a hash sets aside from `train`."""
+    """Another file, or the number of rows that a hash sets aside, each with the other rows of its image."""
 
 
 class Flickr8kSource(Settings):

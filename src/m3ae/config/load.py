@@ -13,6 +13,7 @@ from m3ae.config.run import Run
 from m3ae.errors import UserError
 
 CONFIG_PATH = "M3AE_CONFIG_PATH"
+SOURCE_KINDS = ("tsv", "webdataset", "folder", "hdf5", "flickr8k", "toy")  # pydantic puts them into its paths
 
 
 def load_run(name: str) -> Run:
@@ -111,7 +112,7 @@ def explain(error: ValidationError, layers: list[tuple[Path, dict[str, Any]]]) -
     findings = error.errors()
     # An unknown key first: it is usually the cause of a missing one.
     first = min(findings, key=lambda e: e["type"] != "extra_forbidden")
-    keys = [str(part) for part in first["loc"] if part not in ("toy", "tsv", "flickr8k")]
+    keys = [str(part) for part in first["loc"] if part not in SOURCE_KINDS]
     line = f"{file_of(keys, layers)}: {'.'.join(keys)}: " if keys else f"{layers[0][0]}: "
     line += reason(first, keys)
     more = len(findings) - 1

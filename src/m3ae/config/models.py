@@ -59,6 +59,11 @@ class RunSettings(Settings):
                     f"pretrain.mixture.{kind}: expected 0 without data.{kind}, "
                     f"got {getattr(self.pretrain.mixture, kind)}; name a source in data.{kind}"
                 )
+        if self.pretrain.mixture.texts > 0 and not self.pretrain.unpaired_text_loss_weight:
+            raise ValueError(
+                "pretrain.unpaired_text_loss_weight: expected more than 0 where the mixture has texts, "
+                "got 0.0; set a weight, or pretrain.mixture.texts to 0"
+            )
         if self.data.image.size_px % self.architecture.patch_px:
             raise ValueError(
                 f"architecture.patch_px: expected a divisor of data.image.size_px = "

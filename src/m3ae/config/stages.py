@@ -11,12 +11,13 @@ from m3ae.config.training import Model
 # Bumped by hand when a stage's code changes what it computes.
 VERSIONS = {
     "source": 1,
+    "images": 1,
     "download": 1,
-    "clean": 1,
-    "tokens": 1,
+    "clean": 2,
+    "tokens": 2,
     "texts": 1,
     "evalset": 1,
-    "pretrain": 1,
+    "pretrain": 2,
     "heldout": 1,
     "features": 1,
     "probe": 1,
@@ -45,6 +46,9 @@ def pretrain(run: RunSettings, model: Model | None) -> dict[str, Any]:
         recipe["text_mask_ratio"] = model.text_mask_ratio
     architecture = run.architecture.plain()
     del architecture["sizes"]
+    mixed_in = {}
+    if run.data.texts and run.pretrain.mixture.texts > 0:
+        mixed_in["texts_max_tokens"] = run.data.texts.max_tokens
     return {
         "method": model.method,
         "epochs": model.epochs,
@@ -57,6 +61,7 @@ def pretrain(run: RunSettings, model: Model | None) -> dict[str, Any]:
         "recipe": recipe,
         "image": run.data.image.plain(),
         "max_tokens": run.data.tokens.max_tokens,
+        **mixed_in,
     }
 
 
@@ -104,6 +109,7 @@ def table(run: RunSettings, _: Model | None) -> dict[str, Any]:
 
 SELECT: dict[str, Any] = {
     "source": lambda run, _: {**run.data.source.plain(), "seed": run.seed},
+    "images": lambda run, _: run.data.images.plain() if run.data.images else {},
     "texts": lambda run, _: run.data.texts.plain() if run.data.texts else {},
     "download": download,
     "clean": clean,

@@ -1,9 +1,7 @@
 """Images as arrays: decoding anything to RGB, the evaluation view, normalisation."""
 
 import io
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -13,20 +11,6 @@ from m3ae.errors import UserError
 
 # Formats of pictures on the web. Pillow's others include ones that call outside programs (EPS).
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
-
-
-@contextmanager
-def bounded_decoding(max_pixels: int) -> Iterator[None]:
-    """Let Pillow refuse images beyond ``max_pixels`` too, and keep quiet about strange metadata."""
-    before = Image.MAX_IMAGE_PIXELS
-    Image.MAX_IMAGE_PIXELS = max_pixels
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"PIL\.")
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # counted, not printed
-            yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = before
 
 
 def open_image(data: bytes) -> Image.Image:

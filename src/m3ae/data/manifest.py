@@ -1,7 +1,7 @@
 """``manifest.json``: what a folder of clean shards holds, and what it was made from."""
 
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Literal, Self
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -9,8 +9,12 @@ from m3ae.errors import UserError, first_finding
 from m3ae.files import write_text
 
 MANIFEST = "manifest.json"
-INDEX = "index.parquet"
+INDEX = "index.arrow"
+CAPTIONS = "captions.parquet"
+ORIGINS = "origins.parquet"
+ORIGIN = "origin.json"
 REJECTED = "rejected.parquet"
+FORMAT: Final = 2
 
 
 class Entry(BaseModel):
@@ -33,28 +37,35 @@ class Yield(Entry):
     """How much of the list came through."""
 
     rows: int
-    """Lines of the list; a URL with several captions has several."""
-    urls: int
-    """Distinct URLs."""
-    downloaded: int
+    """Captions that the source lists; an image may have several. Without captions, its images."""
+    images: int
+    """Distinct images that the source lists (by URL, file name or row)."""
+    received: int
+    """Images whose bytes came, whatever they were."""
     kept: int
     share: float
-    """``kept / urls``."""
+    """``kept / images``."""
 
 
 class Manifest(Entry):
-    """Written last: where it lies, the shards are whole."""
+    """Written last: where it lies, the shards are whole.
 
-    run: str
+    Says nothing of the kind of source, of URLs or of the machine: that is in ``origin.json``,
+    ``origins.parquet`` and ``rejected.parquet``. The same samples give the same manifest, wherever they
+    came from.
+    """
+
+    format: Literal[2]
     split: str
     count: int
     shards: list[Shard]
     yield_: Yield = Field(validation_alias=AliasChoices("yield_", "yield"), serialization_alias="yield")
     rejected: dict[str, int]
-    """URLs that gave no sample, by reason. With ``count`` they add up to ``yield.urls``."""
+    """Images that gave no sample, by reason. With ``count`` they add up to ``yield.images``."""
     index_sha256: str
+    captions_sha256: str
     inputs: dict[str, str]
-    """SHA-256 of the list, and of the received images in the order of their keys."""
+    """``received``: SHA-256 over the received images and captions, in the order of the source."""
     settings: dict[str, Any]
     """The stage's identity, as in the workflow."""
 
@@ -65,8 +76,8 @@ class Manifest(Entry):
         if in_shards != self.count:
             raise ValueError(f"count is {self.count}, but its shards hold {in_shards}")
         accounted = self.count + sum(self.rejected.values())
-        if accounted != self.yield_.urls:
-            raise ValueError(f"{self.yield_.urls} URLs, but {accounted} kept and rejected")
+        if accounted != self.yield_.images:
+            raise ValueError(f"{self.yield_.images} images, but {accounted} kept and rejected")
         return self
 
 

@@ -1,13 +1,12 @@
-"""Word pieces of every caption: made once, read by id."""
+"""Word pieces of every caption: made once, read by id. Training tokenises nothing."""
 
 from collections.abc import Iterator
 from functools import partial
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from jaxtyping import Int64
 from tokenizers import Tokenizer
 from tqdm import tqdm
@@ -15,29 +14,41 @@ from tqdm import tqdm
 from m3ae.config import Run
 from m3ae.data.manifest import MANIFEST, read_manifest
 from m3ae.data.shards import check_folder, iter_captions
-from m3ae.data.wordpiece import bert_tokenizer, train_tokenizer
+from m3ae.data.tokenfacts import TOKENS_MANIFEST, SplitFacts, Tally, TokenizerFacts, TokensManifest
+from m3ae.data.wordfile import WordFile, WordWriter
+from m3ae.data.wordpiece import bert_tokenizer, encode, train_tokenizer, unknown_id
 from m3ae.errors import UserError
 from m3ae.files import atomic_write, sha256_of, write_text
 
+SPLITS = ("train", "heldout")
 BATCH_PAIRS = 4096
-COLUMN = "tokens"
-COLUMN_TYPE = pa.list_(pa.list_(pa.int32()))
-TOKENIZER_SHA256, VOCAB_SIZE, INDEX_SHA256 = b"tokenizer_sha256", b"vocab_size", b"index_sha256"
+COLUMN, LEVELS = "tokens", 2  # the captions of a pair, the word pieces of a caption
+FACTS = {"tokenizer_sha256", "vocab_size", "max_tokens", "captions_sha256"}
 
 
 def make_tokens(run: Run) -> None:
-    """Make the run's tokenizer, and the word pieces of both splits."""
-    settings = run.settings.data.tokens
-    for split in ("train", "heldout"):
+    """Make the run's tokenizer, the word pieces of both splits, and their manifest."""
+    manifest = run.paths.tokenizer.with_name(TOKENS_MANIFEST)
+    for split in SPLITS:
         check_folder(run.paths.shards(split))
-    if settings.tokenizer == "trained":
-        training = partial(flat_captions, run.paths.shards("train"))
-        tokenizer = train_tokenizer(training, settings.vocab_size)
-    else:
-        tokenizer = bert_tokenizer()
+    tokenizer = make_tokenizer(run)
+    manifest.unlink(missing_ok=True)
     write_text(run.paths.tokenizer, tokenizer.to_str(pretty=True) + "\n")
-    for split in ("train", "heldout"):
-        encode_split(run, split, tokenizer)
+    facts = TokensManifest(
+        tokenizer=TokenizerFacts.of(run, tokenizer),
+        max_tokens=run.settings.data.tokens.max_tokens,
+        splits={split: encode_split(run, split, tokenizer) for split in SPLITS},
+        settings=run.stage("tokens"),
+    )
+    write_text(manifest, facts.model_dump_json(indent=1) + "\n")
+
+
+def make_tokenizer(run: Run) -> Tokenizer:
+    """Learn the tokenizer from the training captions, or take that of bert-base-uncased."""
+    settings = run.settings.data.tokens
+    if settings.tokenizer == "trained":
+        return train_tokenizer(partial(flat_captions, run.paths.shards("train")), settings.vocab_size)
+    return bert_tokenizer()
 
 
 def flat_captions(folder: Path) -> Iterator[str]:
@@ -47,34 +58,42 @@ def flat_captions(folder: Path) -> Iterator[str]:
             yield from captions
 
 
-def encode_split(run: Run, split: str, tokenizer: Tokenizer) -> None:
+def encode_split(run: Run, split: str, tokenizer: Tokenizer) -> SplitFacts:
     """Write the word pieces of a split's captions, cut at ``max_tokens``; row i is pair i."""
-    folder, max_tokens = run.paths.shards(split), run.settings.data.tokens.max_tokens
-    manifest = read_manifest(folder / MANIFEST)
-    metadata = {
-        TOKENIZER_SHA256: sha256_of(run.paths.tokenizer),
-        VOCAB_SIZE: str(tokenizer.get_vocab_size()),
-        INDEX_SHA256: manifest.index_sha256,
+    folder, path = run.paths.shards(split), run.paths.tokens(split)
+    max_tokens, vocab_size = run.settings.data.tokens.max_tokens, tokenizer.get_vocab_size()
+    shards = read_manifest(folder / MANIFEST)
+    facts = {
+        "tokenizer_sha256": sha256_of(run.paths.tokenizer),
+        "vocab_size": str(vocab_size),
+        "max_tokens": str(max_tokens),
+        "captions_sha256": shards.captions_sha256,
     }
-    schema = pa.schema([(COLUMN, COLUMN_TYPE)], metadata=metadata)
+    tally, cut = Tally(unknown_id(tokenizer)), 0
     with (
-        atomic_write(run.paths.tokens(split)) as file,
-        pq.ParquetWriter(file, schema) as writer,
-        tqdm(total=manifest.count, desc=f"tokens {split}", unit="pair", disable=None) as progress,
+        atomic_write(path) as file,
+        WordWriter(file, COLUMN, LEVELS, vocab_size, facts) as writer,
+        tqdm(total=shards.count, desc=f"tokens {split}", unit="pair", disable=None) as progress,
     ):
         for batch in iter_captions(folder, BATCH_PAIRS):
-            rows = encode(tokenizer, batch, max_tokens)
-            writer.write_table(pa.table([pa.array(rows, COLUMN_TYPE)], schema=schema))
+            words = encode(tokenizer, list(chain.from_iterable(batch)))
+            lengths = np.array([len(caption) for caption in words])
+            cut += int((lengths > max_tokens).sum())
+            ids = np.array([id for caption in words for id in caption[:max_tokens]])
+            writer.add(ids, lengths.clip(max=max_tokens), np.array([len(captions) for captions in batch]))
+            tally.add(ids, len(words))
             progress.update(len(batch))
-
-
-def encode(tokenizer: Tokenizer, captions: list[list[str]], max_tokens: int) -> list[list[list[int]]]:
-    """Ids of every caption of every pair, without [CLS] and [SEP]: the authors' code adds none."""
-    flat = [caption for texts in captions for caption in texts]
-    encoded: Iterator[list[int]] = (
-        encoding.ids[:max_tokens] for encoding in tokenizer.encode_batch_fast(flat, add_special_tokens=False)
+    return SplitFacts(
+        pairs=shards.count,
+        captions=tally.lists,
+        tokens=tally.tokens,
+        mean_length=tally.mean_length,
+        cut_share=round(cut / max(tally.lists, 1), 6),
+        unknown_share=tally.unknown_share,
+        sha256=sha256_of(path),
+        index_sha256=shards.index_sha256,
+        captions_sha256=shards.captions_sha256,
     )
-    return [[next(encoded) for _ in texts] for texts in captions]
 
 
 def load_tokenizer(path: Path) -> Tokenizer:
@@ -90,75 +109,54 @@ def load_tokenizer(path: Path) -> Tokenizer:
 
 
 class Tokens:
-    """The word pieces of a split, by pair id, in flat arrays.
+    """The word pieces of a split, by pair id, mapped into memory.
 
-    Raises UserError, one line, if the file is missing, broken, or made from other shards
-    than the ones that lie beside it.
+    Raises UserError, one line, if the file is missing, broken, or made from other captions than the shards
+    that lie beside it, or with another tokenizer.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        self._again = f"snakemake --force {self.path} makes it again"
-        table = self._read()
-        metadata = table.schema.metadata
-        self.tokenizer_sha256 = metadata[TOKENIZER_SHA256].decode()
-        self.vocab_size = int(metadata[VOCAB_SIZE])
-        self._check_shards(table.num_rows, metadata[INDEX_SHA256].decode())
-        self._first_caption, self._first_token, self._ids = flatten(table[COLUMN])
+        self._file = WordFile(self.path, COLUMN, LEVELS, FACTS)
+        self.tokenizer_sha256 = self._file.facts["tokenizer_sha256"]
+        self.vocab_size = int(self._file.facts["vocab_size"])
+        self.max_tokens = int(self._file.facts["max_tokens"])
+        check_tokenizer(self._file)
+        self._check_shards()
 
     def __len__(self) -> int:
-        return len(self._first_caption) - 1
+        return len(self._file)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Tokens, (self.path,)  # a spawned process maps the file itself
 
     def captions(self, id: int) -> list[np.ndarray]:
-        """The ids (int32) of every caption of a pair, in the order of its captions."""
-        if not 0 <= id < len(self):
-            raise IndexError(f"{self.path}: pair {id}: expected an id from 0 to {len(self) - 1}")
-        first, last = self._first_caption[id : id + 2]
-        ends = self._first_token[first : last + 1]
-        return [self._ids[start:end] for start, end in pairwise(ends)]
+        """The ids (uint16, or int32 for a large vocabulary) of every caption of a pair, in their order."""
+        batch, place = self._file.row(id)
+        first_caption, first_token = batch.starts
+        first, last = first_caption[place : place + 2]
+        return [batch.ids[start:end] for start, end in pairwise(first_token[first : last + 1])]
 
     def counts(self) -> Int64[np.ndarray, " vocab"]:
         """How often each word piece occurs, over every caption of the split."""
-        return np.bincount(self._ids, minlength=self.vocab_size)
+        return self._file.counts(self.vocab_size)
 
-    def _read(self) -> pa.Table:
-        if not self.path.is_file():
-            raise UserError(f"{self.path}: no such tokens; snakemake {self.path} makes them")
-        try:
-            table = pq.read_table(self.path)
-        except (pa.ArrowException, OSError) as error:
-            raise UserError(f"{self.path}: not a Parquet file ({error}); {self._again}") from None
-        wanted = {TOKENIZER_SHA256, VOCAB_SIZE, INDEX_SHA256}
-        if table.schema.names != [COLUMN] or not wanted <= set(table.schema.metadata or {}):
-            raise UserError(f"{self.path}: expected a column {COLUMN!r} and its provenance; {self._again}")
-        return table
-
-    def _check_shards(self, num_rows: int, index_sha256: str) -> None:
+    def _check_shards(self) -> None:
         """Compare with the manifest of data/<run>/shards/<split>, where it lies."""
         path = self.path.parents[1] / "shards" / self.path.stem / MANIFEST
         if not path.is_file():
             return  # tokens can be read alone
-        manifest = read_manifest(path)
-        if num_rows != manifest.count:
+        shards, again = read_manifest(path), self._file.again
+        if len(self) != shards.count:
             raise UserError(
-                f"{self.path}: expected {manifest.count} rows, as in {path}, found {num_rows}; {self._again}"
+                f"{self.path}: expected {shards.count} rows, as in {path}, found {len(self)}; {again}"
             )
-        if index_sha256 != manifest.index_sha256:
-            raise UserError(f"{self.path}: made from other shards than {path.parent} holds; {self._again}")
+        if self._file.facts["captions_sha256"] != shards.captions_sha256:
+            raise UserError(f"{self.path}: made from other captions than {path.parent} holds; {again}")
 
 
-def flatten(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Nested lists as flat arrays: first caption of each pair, first token of each caption, all ids.
-
-    The offsets are int64 and have one entry more than there are pairs and captions.
-    """
-    counts = [np.diff(chunk.offsets.to_numpy()) for chunk in column.chunks]
-    captions = [chunk.flatten() for chunk in column.chunks]
-    lengths = [np.diff(chunk.offsets.to_numpy()) for chunk in captions]
-    ids = [chunk.flatten().to_numpy() for chunk in captions]
-    return starts(counts), starts(lengths), np.concatenate(ids or [np.zeros(0, np.int32)])
-
-
-def starts(lengths: list[np.ndarray]) -> np.ndarray:
-    """Where consecutive parts of these lengths begin, and the end of the last."""
-    return np.cumsum(np.concatenate([[0], *lengths]), dtype=np.int64)
+def check_tokenizer(file: WordFile) -> None:
+    """Raise UserError if word pieces were made with another tokenizer than lies beside them."""
+    path = file.path.with_name("tokenizer.json")
+    if path.is_file() and sha256_of(path) != file.facts["tokenizer_sha256"]:
+        raise UserError(f"{file.path}: made with another tokenizer than {path}; {file.again}")

@@ -1,6 +1,8 @@
 """The two WordPiece tokenizers: trained on captions, and that of bert-base-uncased."""
 
-from collections.abc import Callable, Iterable
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
 
 from tokenizers import Tokenizer
 from tokenizers.decoders import WordPiece as WordPieceDecoder
@@ -9,12 +11,10 @@ from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 from tokenizers.trainers import WordPieceTrainer
 
-from m3ae.config.paths import data_root
+from m3ae.data.bertvocab import bert_vocab, vocab_sha256
 from m3ae.errors import UserError
 
 PAD, UNKNOWN, INNER = "[PAD]", "[UNK]", "##"
-BERT_VOCAB = "bert-base-uncased-vocab.txt"
-BERT_VOCAB_SIZE = 30_522  # Devlin et al. 2018; the authors' data.py uses this tokenizer
 
 
 def tokenizer_of(vocab: dict[str, int]) -> Tokenizer:
@@ -63,19 +63,31 @@ def learn(captions: Iterable[str], vocab_size: int, first: list[str]) -> dict[st
 
 
 def bert_tokenizer() -> Tokenizer:
-    """The tokenizer of bert-base-uncased, from its vocabulary file below the data root.
+    """The tokenizer of bert-base-uncased. Raises UserError if its vocabulary cannot be had."""
+    return tokenizer_of(bert_vocab())
 
-    Raises UserError, with the way to get the file, if it is missing or another one.
-    """
-    places = [data_root() / BERT_VOCAB, data_root() / "text" / BERT_VOCAB]
-    path = next((place for place in places if place.is_file()), None)
-    get_it = "it is vocab.txt of the model page google-bert/bert-base-uncased on the Hugging Face hub"
-    if path is None:
-        raise UserError(f"{places[0]}: expected the vocabulary of bert-base-uncased, found nothing; {get_it}")
-    pieces = path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
-    if len(pieces) != BERT_VOCAB_SIZE or pieces[0] != PAD:
-        raise UserError(
-            f"{path}: expected {BERT_VOCAB_SIZE} lines, the first {PAD}, found {len(pieces)}, "
-            f"the first {pieces[0] if pieces else 'none'}; {get_it}"
-        )
-    return tokenizer_of({piece: id for id, piece in enumerate(pieces)})
+
+def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
+    """Ids of texts, without [CLS] and [SEP]: the authors' code adds none."""
+    encodings = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+    return [encoding.ids for encoding in encodings]
+
+
+def unknown_id(tokenizer: Tokenizer) -> int:
+    """The id of [UNK], which every tokenizer of ours has."""
+    id = tokenizer.token_to_id(UNKNOWN)
+    assert id is not None
+    return id
+
+
+def pieces_sha256(tokenizer: Tokenizer) -> str:
+    """The SHA-256 of the vocabulary, one piece a line; for bert-base-uncased that of its file."""
+    vocab = tokenizer.get_vocab()
+    return vocab_sha256(sorted(vocab, key=vocab.__getitem__))
+
+
+def normalisation_sha256(tokenizer: Tokenizer) -> str:
+    """The SHA-256 of everything but the vocabulary that decides how a text is cut."""
+    settings = json.loads(tokenizer.to_str())
+    del settings["model"]["vocab"]
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()

@@ -19,14 +19,14 @@ SPLITS = {"train": "pre-training", "heldout": "held-out"}
 
 
 def data_tables(run: Run) -> str:
-    """Pairs that were listed, downloaded and kept, and why others were not."""
+    """Pairs that were listed, received and kept, and why others were not."""
     manifests = read_manifests(run)
     counts = [
         {
             "pairs": SPLITS[split],
             "rows": f"{manifest.yield_.rows:,}",
-            "URLs": f"{manifest.yield_.urls:,}",
-            "downloaded": f"{manifest.yield_.downloaded:,}",
+            "images": f"{manifest.yield_.images:,}",
+            "received": f"{manifest.yield_.received:,}",
             "kept": f"{manifest.count:,}",
             "yield": f"{100 * manifest.yield_.share:.1f} %",
         }

@@ -30,7 +30,7 @@ def architecture_of_size(
         image_px=settings.data.image.size_px,
         patch_px=shared.patch_px,
         vocab_size=vocab_size,
-        max_tokens=settings.data.tokens.max_tokens,
+        max_tokens=word_slots(settings),
         type_embedding=shared.type_embedding and vocab_size > 0,
         gelu=shared.gelu,
         image_mask_ratio=recipe.image_mask_ratio,
@@ -40,3 +40,14 @@ def architecture_of_size(
         image_loss_weight=recipe.image_loss_weight,
         text_loss_weight=recipe.text_loss_weight,
     )
+
+
+def word_slots(settings: RunSettings) -> int:
+    """The longest text that a model is given: a caption, or a passage where the mixture has any.
+
+    Positions are a formula, so that captions are encoded the same whatever the longest text is.
+    """
+    captions, texts = settings.data.tokens.max_tokens, settings.data.texts
+    if texts is None or settings.pretrain.mixture.texts == 0:
+        return captions
+    return max(captions, texts.max_tokens)

@@ -36,10 +36,9 @@ def pretrain(run: Run, name: str, workers: int = 0) -> None:
     started = time.time()
     run.model(name)  # a wrong name is the first thing to say
     stream = Stream(run, name)
-    inputs = {
-        "train_manifest": sha256_of(run.paths.manifest("train")),
-        "train_tokens": sha256_of(run.paths.tokens("train")),
-    }
+    inputs = inputs_of(run, name)
+    if run.model(name).method == "mae" and run.settings.pretrain.mixture.texts > 0:
+        say(f"{name}: an MAE reads images alone; it leaves out the passages of pretrain.mixture.texts")
     training = Training(run, name, stream, state_folder(run, name, inputs))
     with stop_requests() as stop:
         training.run_steps(workers, stop)
@@ -47,6 +46,19 @@ def pretrain(run: Run, name: str, workers: int = 0) -> None:
     write_text(run.paths.step_log(name), training.log_path.read_text())
     training.record(inputs, started).write(run.paths.record(name, "pretrain"))
     shutil.rmtree(training.folder, ignore_errors=True)
+
+
+def inputs_of(run: Run, name: str) -> dict[str, str]:
+    """SHA-256 of what a model is trained on: words only where it reads them, what is mixed in where it is."""
+    mixture = run.settings.pretrain.mixture
+    files = {"train_manifest": run.paths.manifest("train")}
+    if mixture.images > 0:
+        files["images_manifest"] = run.paths.manifest("images")
+    if run.model(name).method == "m3ae":
+        files["train_tokens"] = run.paths.tokens("train")
+        if mixture.texts > 0:
+            files["texts"] = run.paths.tokens("texts")
+    return {what: sha256_of(path) for what, path in files.items()}
 
 
 def state_folder(run: Run, name: str, inputs: dict[str, str]) -> Path:
@@ -91,7 +103,7 @@ class Training:
             batch = next(batches)
             waited = time.perf_counter() - asked
             lr = self.schedule.lr(done - 1)
-            result = train_step(self.model, self.optimizer, batch, lr, self.normalise, self.recipe.precision)
+            result = train_step(self.model, self.optimizer, batch, lr, self.normalise, self.recipe)
             interval.add({**result.losses, "grad_norm": result.grad_norm}, batch_size, waited)
             log.advance()
             log_now = done % self.recipe.log_steps == 0 or done == last

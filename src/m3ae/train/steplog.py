@@ -77,7 +77,7 @@ class StepLog:
         """Append one line; without a terminal, say where the run is twice a minute."""
         self.file.write(json.dumps(line) + "\n")
         losses: dict[str, object] = {
-            name: round(line[name], 3) for name in ("image_loss", "text_loss") if name in line
+            name: round(value, 3) for name, value in line.items() if name.endswith("_loss")
         }
         self.bar.set_postfix(losses, refresh=False)
         if self.bar.disable and time.perf_counter() - self.told > 30:

@@ -14,16 +14,8 @@ SCHEMA = pa.schema([("url", pa.string()), ("reason", pa.string()), ("detail", pa
 BUFFER_ROWS = 10_000
 
 
-class RejectionError(Exception):
-    """A sample does not satisfy the settings; ``reason`` is the name under which it is counted."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(reason, detail)
-        self.reason, self.detail = reason, detail
-
-
 class RejectLog:
-    """Writes ``rejected.parquet`` as rejections come, and counts them by reason."""
+    """Writes a Parquet file of rejections as they come, and counts them by reason."""
 
     def __init__(self, path: Path) -> None:
         self.counts: Counter[str] = Counter()
@@ -37,15 +29,19 @@ class RejectLog:
         if len(self._rows) == BUFFER_ROWS:
             self._flush()
 
+    def close(self) -> None:
+        """Write what is left."""
+        if self._rows:
+            self._flush()
+        self._writer.close()
+
     def _flush(self) -> None:
-        rows = [row._asdict() for row in self._rows]
-        self._writer.write_table(pa.Table.from_pylist(rows, SCHEMA))
+        columns = {name: [getattr(row, name) for row in self._rows] for name in SCHEMA.names}
+        self._writer.write_table(pa.table(columns, SCHEMA))
         self._rows = []
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if error is None and self._rows:
-            self._flush()
-        self._writer.close()
+        self.close() if error is None else self._writer.close()

@@ -1,92 +1,72 @@
-"""Writing clean shards: tars and their index, the same bytes for the same samples."""
+"""Writing clean tars: the same bytes for the same samples."""
 
 import io
 import json
 import os
 import tarfile
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import IO, NamedTuple
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from m3ae.data.clean.examine import CleanSample
-from m3ae.data.manifest import INDEX, Shard
-from m3ae.files import sha256_of
 
-INDEX_SCHEMA = pa.schema(
+# What is known of each sample of a tar, and goes into the files that describe all of them.
+ROWS = pa.schema(
     [
-        ("id", pa.int64()),
-        ("shard", pa.int32()),
         ("offset", pa.int64()),  # of the image's first byte in the tar
-        ("size", pa.int64()),  # of the image (bytes)
+        ("size", pa.int32()),  # of the image (bytes)
         ("width", pa.int32()),
         ("height", pa.int32()),
         ("captions", pa.list_(pa.string())),
-        ("url", pa.string()),
         ("sha256", pa.string()),  # of the image as received
+        ("url", pa.string()),
+        ("key", pa.string()),
     ]
 )
 
 
-class ShardWriter:
-    """Appends samples with dense ids, ``shard_samples`` to a tar; the index grows a tar at a time."""
+class Row(NamedTuple):
+    """One sample of a tar, in the order of the schema."""
 
-    def __init__(self, folder: Path, shard_samples: int) -> None:
-        self.folder, self.shard_samples = folder, shard_samples
-        self.count = 0
-        self.shards: list[Shard] = []
-        self._rows: list[dict[str, Any]] = []
-        self._tar: tarfile.TarFile | None = None
-        self._index = pq.ParquetWriter(folder / INDEX, INDEX_SCHEMA)
+    offset: int
+    size: int
+    width: int
+    height: int
+    captions: list[str]
+    sha256: str
+    url: str
+    key: str
 
-    def add(self, sample: CleanSample) -> int:
-        """Append a sample; returns its id."""
-        id, jpeg = self.count, sample.image.jpeg
-        facts = {"captions": sample.captions, "sha256": sample.sha256.hex(), "url": sample.url}
-        tar = self._open_shard()
-        offset = append(tar, f"{id:08d}.jpg", jpeg)
-        append(tar, f"{id:08d}.json", json.dumps(facts, ensure_ascii=False).encode())
-        place = {"id": id, "shard": len(self.shards), "offset": offset, "size": len(jpeg)}
-        size = {"width": sample.image.width, "height": sample.image.height}
-        self._rows.append({**place, **size, **facts})
-        self.count += 1
-        if len(self._rows) == self.shard_samples:
-            self._finish_shard()
-        return id
 
-    @property
-    def _path(self) -> Path:
-        return self.folder / f"{len(self.shards):05d}.tar"
+class TarWriter:
+    """Appends samples to one tar, numbered from ``first_id``."""
 
-    def _open_shard(self) -> tarfile.TarFile:
-        if self._tar is None:
-            # The plain format: a header is 512 bytes, so offsets are known in advance.
-            self._tar = tarfile.open(self._path, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
-        return self._tar
+    def __init__(self, file: IO[bytes], first_id: int) -> None:
+        self.first_id = first_id
+        self.rows: list[Row] = []
+        # The plain format: a header is 512 bytes, so offsets are known in advance.
+        self._tar = tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
 
-    def _finish_shard(self) -> None:
-        self._open_shard().close()
-        self._tar = None
-        flush_to_disk(self._path)
-        self._index.write_table(pa.Table.from_pylist(self._rows, INDEX_SCHEMA))
-        path, count = self._path, len(self._rows)
-        shard = Shard(name=path.name, count=count, bytes=path.stat().st_size, sha256=sha256_of(path))
-        self.shards.append(shard)
-        self._rows = []
+    def add(self, sample: CleanSample) -> None:
+        """Append a sample: its image, and its captions with the digest of the image as received."""
+        id, image, digest = self.first_id + len(self.rows), sample.image, sample.sha256.hex()
+        facts = json.dumps({"captions": sample.captions, "sha256": digest}, ensure_ascii=False)
+        offset = append(self._tar, f"{id:08d}.jpg", image.jpeg)
+        append(self._tar, f"{id:08d}.json", facts.encode())
+        place = (offset, len(image.jpeg), image.width, image.height)
+        self.rows.append(Row(*place, sample.captions, digest, sample.url, sample.key))
 
-    def __enter__(self) -> Self:
-        return self
+    def close(self) -> pa.Table:
+        """End the tar; returns the table of its samples."""
+        self._tar.close()
+        return as_table(self.rows)
 
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if error is None and self._rows:
-            self._finish_shard()
-        if self._tar is not None:
-            self._tar.close()
-        self._index.close()
-        if error is None:
-            flush_to_disk(self.folder / INDEX)
+
+def as_table(rows: list[Row]) -> pa.Table:
+    """Rows as columns."""
+    columns = zip(*rows, strict=True) if rows else ((),) * len(ROWS)
+    return pa.table([pa.array(c, f.type) for c, f in zip(columns, ROWS, strict=True)], schema=ROWS)
 
 
 def append(tar: tarfile.TarFile, name: str, data: bytes) -> int:
@@ -95,7 +75,13 @@ def append(tar: tarfile.TarFile, name: str, data: bytes) -> int:
     member.size = len(data)
     offset = tar.offset + tarfile.BLOCKSIZE
     tar.addfile(member, io.BytesIO(data))
+    tar.members.clear()  # type: ignore[attr-defined]  # it would remember every member
     return offset
+
+
+def shard_name(number: int) -> str:
+    """File name of a clean shard."""
+    return f"{number:05d}.tar"
 
 
 def flush_to_disk(path: Path) -> None:

@@ -12,25 +12,28 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import asdict
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from threading import Thread
+from types import ModuleType
 from typing import Any
 
+from m3ae.data.download.guard import Guard
 from m3ae.errors import UserError
 
 POLL_S = 0.2
 
 
-def fetch(
-    arguments: Mapping[str, Any], environment: Mapping[str, str], log: Path, tick: Callable[[], object]
-) -> None:
+def fetch(arguments: Mapping[str, Any], guard: Guard, log: Path, tick: Callable[[], object]) -> None:
     """Run img2dataset to its end, and call ``tick`` now and then. What it prints goes to ``log``.
 
     It and its workers end with this process, however that ends: they watch the pipe between them.
     Raises UserError if it fails.
     """
     command = [sys.executable, "-m", "m3ae.data.download.fetch"]
-    environment = {**environment, "NO_ALBUMENTATIONS_UPDATE": "1"}
+    message = json.dumps({"arguments": dict(arguments), "guard": asdict(guard)})
     with (
         log.open("ab") as output,
         subprocess.Popen(
@@ -39,16 +42,17 @@ def fetch(
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=environment,
+            env={**os.environ, "NO_ALBUMENTATIONS_UPDATE": "1"},
             start_new_session=True,  # one group with its workers
         ) as child,
     ):
         assert child.stdin is not None
         with suppress(BrokenPipeError):  # it is gone already: its exit code says so
-            child.stdin.write(json.dumps(dict(arguments)).encode() + b"\n")
+            child.stdin.write(message.encode() + b"\n")
         while child.poll() is None:
             time.sleep(POLL_S)
             tick()
+    tick()
     if child.returncode:
         with suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)  # workers that it left behind
@@ -64,12 +68,23 @@ def last_line(log: Path) -> str:
 
 
 def main() -> None:
-    """Run img2dataset with the arguments of standard input."""
-    arguments = json.loads(sys.stdin.readline())
+    """Run img2dataset, with our downloader in the place of its own, with the arguments of standard input."""
+    message = json.loads(sys.stdin.readline())
     Thread(target=end_with_parent, daemon=True).start()
-    from img2dataset import download
+    from m3ae.data.download.worker import GuardedDownloader, NoLogger, distribute_over_ray
 
-    download(**arguments)
+    main = import_module("img2dataset.main")  # the package hides its module behind a function of that name
+    replace(main, "Downloader", partial(GuardedDownloader, Guard(**message["guard"])))
+    replace(main, "ray_distributor", distribute_over_ray)
+    replace(main, "LoggerProcess", NoLogger)
+    main.download(**message["arguments"])
+
+
+def replace(module: ModuleType, name: str, ours: object) -> None:
+    """Put ours in the place of a module's own; a name that is not there would be set without effect."""
+    if not hasattr(module, name):
+        raise RuntimeError(f"{module.__name__} has no {name}: expected img2dataset 1.47")
+    setattr(module, name, ours)
 
 
 def end_with_parent() -> None:

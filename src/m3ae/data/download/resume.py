@@ -42,11 +42,6 @@ def finished_shards(folder: Path) -> list[dict[str, Any]]:
     return reports
 
 
-def finished_rows(folder: Path) -> int:
-    """Rows of the list in shards that are whole by now; deletes nothing, for it may be called meanwhile."""
-    return sum(report["count"] for path in folder.glob("*_stats.json") if (report := read_report(path)))
-
-
 def read_report(path: Path) -> dict[str, Any] | None:
     """The report of a raw shard; None if it is not whole."""
     shard = path.name.removesuffix("_stats.json")

@@ -1,29 +1,59 @@
-"""Evaluation sets: checked once against the registry, then streamed from their Parquet files."""
+"""Evaluation sets: checked once against the registry, then streamed in a stated order."""
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from jaxtyping import Int64
 from PIL import Image
-from tqdm import tqdm
 
 from m3ae.config import Run
-from m3ae.config.datasets import Dataset, files_of, load_dataset
-from m3ae.data.evalsets.listing import ListedFile, ListedSplit, Listing, read_listing
-from m3ae.data.images import decode_rgb
+from m3ae.config.classes import Classes, read_classes
+from m3ae.config.datasets import Dataset, load_dataset, split_of
+from m3ae.data.evalsets.folder import FolderSplit
+from m3ae.data.evalsets.listing import ListedClasses, ListedSplit, Listing, read_listing
+from m3ae.data.evalsets.parquet import ParquetSplit
 from m3ae.errors import UserError
-from m3ae.files import sha256_of, write_text
+from m3ae.files import write_text
 
 
-def check_evalset(run: Run, dataset: str) -> None:
+class SplitFiles(Protocol):
+    """The files of a split, whatever their form."""
+
+    @property
+    def where(self) -> Path:
+        """What errors name."""
+
+    @property
+    def count(self) -> int:
+        """Number of images."""
+
+    def listed(self, full: bool) -> ListedSplit:
+        """What they are now, hashed; with ``full`` every byte of image files too."""
+
+    def difference(self, listed: ListedSplit) -> str | None:
+        """What differs from a listing, found without reading the images; None if nothing does."""
+
+    def labels(self, name: str) -> Int64[np.ndarray, " count"]:
+        """A label of every image: classes from 0."""
+
+    def batches(self, batch_size: int) -> Iterator[list[Image.Image]]:
+        """RGB images, streamed."""
+
+
+def open_split(run: str | None, dataset: Dataset, split: str) -> SplitFiles:
+    """Find the files of a split."""
+    if dataset.form == "folder":
+        return FolderSplit(run, dataset, split)
+    return ParquetSplit(run, dataset, split)
+
+
+def check_evalset(run: Run, dataset: str, full: bool = False) -> None:
     """Check the splits of a data set that the run uses against the registry; write the listing.
 
-    Raises UserError, with what was expected and what came, for a wrong count, checksum, column
-    or label.
+    Raises UserError, with what was expected and what came, for a wrong count, checksum, column,
+    label or class folder.
     """
     entry = load_dataset(dataset)
     used = [split.split for split in run.eval_splits if split.dataset == dataset]
@@ -33,28 +63,57 @@ def check_evalset(run: Run, dataset: str) -> None:
     listing = Listing(
         dataset=dataset,
         title=entry.title,
-        splits={split: list_split(run, entry, split) for split in used},
+        splits={split: list_split(run.name, entry, split, full) for split in used},
         labels={label: entry.num_classes(label) for label in entry.labels},
+        classes=shared_classes(entry) or None,
     )
-    write_text(run.paths.evalset(dataset), listing.model_dump_json(indent=1) + "\n")
+    write_text(run.paths.evalset(dataset), listing.model_dump_json(indent=1, exclude_none=True) + "\n")
 
 
-def list_split(run: Run, dataset: Dataset, split: str) -> ListedSplit:
+def list_split(run: str | None, dataset: Dataset, split: str, full: bool = False) -> ListedSplit:
     """Count, hash and check the files of a split."""
-    paths, expected = files_of(run.name, dataset, split), dataset.splits[split]
-    counts = [count_rows(path, dataset) for path in paths]
-    where, again = paths[0].parent / Path(expected.path).name, f"get it again: {dataset.source}"
-    if expected.count not in (None, sum(counts)):
-        raise UserError(f"{where}: expected {expected.count} rows, found {sum(counts)}; {again}")
-    sums = [sha256_of(path) for path in tqdm(paths, desc=f"checking {split}", unit="file", disable=None)]
-    if expected.sha256 is not None and sums != [expected.sha256]:
-        raise UserError(f"{where}: expected sha256 {expected.sha256}, found {', '.join(sums)}; {again}")
-    for path in paths:
-        for label in dataset.labels:
-            read_labels(path, label, dataset.num_classes(label))
-    listed = zip(paths, sums, counts, strict=True)
-    files = [ListedFile(name=path.name, sha256=sha256, count=count) for path, sha256, count in listed]
-    return ListedSplit(files=files, count=sum(counts))
+    files = check_counts(run, dataset, split)
+    listed = files.listed(full)
+    for label in dataset.labels:
+        check_balance(files, dataset, label, split_of(dataset, split).per_class)
+    return listed
+
+
+def check_balance(files: SplitFiles, dataset: Dataset, label: str, expected: int | None) -> None:
+    """Raise UserError for a label out of range, or if the classes have not ``expected`` images each."""
+    counts = np.bincount(files.labels(label), minlength=dataset.num_classes(label))
+    wrong = np.flatnonzero(counts != expected)
+    if expected is not None and len(wrong):
+        raise UserError(
+            f"{files.where}: expected {expected} images of every {label!r}, found {counts[wrong[0]]} of "
+            f"{wrong[0]} ({len(wrong)} such classes); get it again: {dataset.source}"
+        )
+
+
+def check_counts(run: str | None, dataset: Dataset, split: str) -> SplitFiles:
+    """The files of a split, if they hold as many images as the registry says."""
+    files, expected = open_split(run, dataset, split), split_of(dataset, split).count
+    if expected not in (None, files.count):
+        rows = "rows" if dataset.form == "parquet" else "images"
+        raise UserError(
+            f"{files.where}: expected {expected} {rows}, found {files.count}; get it again: {dataset.source}"
+        )
+    return files
+
+
+def shared_classes(dataset: Dataset) -> dict[str, ListedClasses]:
+    """What the labels mean whose classes are a shared list."""
+    listed = {}
+    for label, classes in dataset.labels.items():
+        if isinstance(classes, Classes):
+            members = read_classes(classes)
+            listed[label] = ListedClasses(
+                order="sorted by WordNet id",
+                wnids=members.wnids,
+                parent=classes.of,
+                parent_indices=members.parent_indices,
+            )
+    return listed
 
 
 class EvalImages:
@@ -65,96 +124,29 @@ class EvalImages:
 
     def __init__(self, run: Run, dataset: str, split: str) -> None:
         self.dataset = load_dataset(dataset)
-        listed = read_listing(run.paths.evalset(dataset), split)
-        self.paths = files_of(run.name, self.dataset, split)
-        self.count = listed.count
-        found = [(path.name, count_rows(path, self.dataset)) for path in self.paths]
-        expected = [(file.name, file.count) for file in listed.files]
-        if found != expected:
-            path = run.paths.evalset(dataset)
-            raise UserError(
-                f"{path}: {split}: expected {counted(expected)}, found {counted(found)}; "
-                f"check the files again: snakemake --force {path}"
-            )
+        path = run.paths.evalset(dataset)
+        listed = read_listing(path, split)
+        self.files = open_split(run.name, self.dataset, split)
+        difference = self.files.difference(listed)
+        if difference is not None:
+            raise UserError(f"{path}: {split}: {difference}; check the files again: snakemake --force {path}")
 
     def __len__(self) -> int:
-        return self.count
+        return self.files.count
 
     def labels(self, name: str) -> Int64[np.ndarray, " count"]:
-        """A label column: classes from 0."""
-        num_classes = self.dataset.num_classes(name)
-        return np.concatenate([read_labels(path, name, num_classes) for path in self.paths])
+        """A label of every image: classes from 0."""
+        return self.files.labels(name)
+
+    def parent_indices(self, name: str) -> Int64[np.ndarray, " classes"] | None:
+        """Where the classes of a label stand in the shared list that they are taken from, in order.
+
+        ``logits[:, parent_indices]`` restricts a classifier of all 1,000 to the classes of ImageNet-R
+        or A, so that its argmax is comparable with ``labels``. None for a set with classes of its own.
+        """
+        classes = self.dataset.labels.get(name)
+        return np.array(read_classes(classes).parent_indices) if isinstance(classes, Classes) else None
 
     def batches(self, batch_size: int) -> Iterator[list[Image.Image]]:
-        """RGB images, streamed; the last batch of a file may be smaller."""
-        for path in self.paths:
-            row = 0
-            with pq.ParquetFile(path) as file:
-                for batch in file.iter_batches(batch_size, columns=[self.dataset.image]):
-                    cells = image_bytes(batch.column(0))
-                    yield [decode_row(path, row + i, cell.as_py()) for i, cell in enumerate(cells)]
-                    row += len(cells)
-
-
-def image_bytes(column: pa.Array) -> pa.Array:
-    """The encoded images: the column itself, or the field of Hugging Face's {bytes, path}."""
-    # pyarrow's struct_field keeps the rows that are null, which Array.field would not.
-    return pc.struct_field(column, "bytes") if pa.types.is_struct(column.type) else column
-
-
-def decode_row(path: Path, row: int, data: bytes | None) -> Image.Image:
-    """One image, RGB. Raises UserError naming file and row (0-based)."""
-    if data is None:
-        raise UserError(f"{path}: row {row}: expected an encoded image, found none; get the file again")
-    try:
-        return decode_rgb(data)
-    except Exception as error:  # decoders raise many kinds on broken bytes
-        raise UserError(
-            f"{path}: row {row}: the image does not decode ({error}); get the file again"
-        ) from None
-
-
-def count_rows(path: Path, dataset: Dataset) -> int:
-    """Rows of a Parquet file, from its footer. Raises UserError if it lacks one of the columns."""
-    try:
-        with pq.ParquetFile(path) as file:
-            columns, count = file.schema_arrow, file.metadata.num_rows
-    except (pa.ArrowException, OSError) as error:
-        raise UserError(
-            f"{path}: not a whole Parquet file ({error}); get it again: {dataset.source}"
-        ) from None
-    for name in (dataset.image, *dataset.labels):
-        if name not in columns.names:
-            raise UserError(f"{path}: expected a column {name!r}, found {', '.join(columns.names)}")
-    kind = columns.field(dataset.image).type
-    encoded = kind.field("bytes").type if is_hugging_face(kind) else kind
-    if not (pa.types.is_binary(encoded) or pa.types.is_large_binary(encoded)):
-        raise UserError(f"{path}: column {dataset.image!r}: expected encoded images (binary), found {kind}")
-    return count
-
-
-def is_hugging_face(kind: pa.DataType) -> bool:
-    """Whether a column is a struct {bytes, path}."""
-    return pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0
-
-
-def read_labels(path: Path, label: str, num_classes: int) -> Int64[np.ndarray, " count"]:
-    """A label column of one file. Raises UserError, naming the row (0-based), for one out of range."""
-    column = pq.read_table(path, columns=[label])[label]
-    if not pa.types.is_integer(column.type):
-        raise UserError(f"{path}: column {label!r}: expected integers, found {column.type}")
-    labels = column.cast(pa.int64()).fill_null(-1).to_numpy()
-    wrong = np.flatnonzero((labels < 0) | (labels >= num_classes))
-    if len(wrong):
-        came = column[int(wrong[0])].as_py()
-        raise UserError(
-            f"{path}: row {wrong[0]}: expected {label!r} from 0 to {num_classes - 1}, found {came} "
-            f"({len(wrong)} such rows); is it the split without labels, or another version of the set?"
-        )
-    return labels
-
-
-def counted(files: list[tuple[str, int]]) -> str:
-    """Files and their rows in words, the first few."""
-    shown = ", ".join(f"{name} ({count} rows)" for name, count in files[:3])
-    return shown + (f" and {len(files) - 3} more" if len(files) > 3 else "")
+        """RGB images, streamed; a batch may be smaller."""
+        return self.files.batches(batch_size)

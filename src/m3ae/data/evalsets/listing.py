@@ -22,11 +22,39 @@ class ListedFile(Entry):
     """Its rows."""
 
 
+class ListedFolder(Entry):
+    """All image files of a split together: they may be more than a million."""
+
+    order: str
+    """How they are numbered."""
+    total_bytes: int
+    names_and_sizes_sha256: str
+    """Of the lines `file<TAB>size<TAB>label`, in order."""
+    contents_sha256: str | None = None
+    """Of the files' own SHA-256 sums in hexadecimal, one a line, in order; only after `--full`."""
+
+
 class ListedSplit(Entry):
     """The files of a split, in the order in which their rows are numbered."""
 
     files: list[ListedFile]
+    """Parquet files; empty for folders."""
     count: int
+    folder: ListedFolder | None = None
+    """For folders."""
+
+
+class ListedClasses(Entry):
+    """What the labels of a set mean that shares its classes with others."""
+
+    order: str
+    """How the classes are numbered."""
+    wnids: list[str]
+    """WordNet id of label 0, 1, ..."""
+    parent: str
+    """The list that they are taken from."""
+    parent_indices: list[int]
+    """Their labels there: the outputs of a 1,000-way classifier that count for this set."""
 
 
 class Listing(Entry):
@@ -38,6 +66,8 @@ class Listing(Entry):
     """Those that the run uses."""
     labels: dict[str, int]
     """Number of classes of every label column."""
+    classes: dict[str, ListedClasses] | None = None
+    """For labels whose classes are a shared list, or a subset of one."""
 
 
 def read_listing(path: Path, split: str) -> ListedSplit:

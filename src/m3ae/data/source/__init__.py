@@ -1,1 +1,1 @@
-"""Where pairs come from: lists `url<TAB>caption`, and the pictures that `tiny` makes itself."""
+"""Where samples come from: lists of URLs, files that hold images, and the pictures that `tiny` makes."""

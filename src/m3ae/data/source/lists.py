@@ -1,7 +1,7 @@
 """Lists of pairs, one ``url<TAB>caption`` per line, as CC12M is published."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -37,10 +37,12 @@ def read_list(path: Path) -> "pd.DataFrame":
     return pd.DataFrame({"url": list(captions), "captions": list(captions.values())})
 
 
-def read_rows(path: Path) -> Iterator[Row]:
+def read_rows(path: Path, on_broken: Callable[[int, str], object] | None = None) -> Iterator[Row]:
     """The lines of a list, one by one. Tolerates a byte order mark and Windows line ends.
 
-    Raises UserError with the line's number unless it is UTF-8, has two fields, an http(s) URL and a caption.
+    Rows end at \n and fields at \\t alone: captions of the web hold every other separator. An empty
+    caption is a caption: cleaning judges it. A row is broken unless it is UTF-8 and has two fields, the
+    first an http(s) URL: ``on_broken`` gets its number and what is wrong; without it, raises UserError.
     """
     if not path.is_file():
         raise UserError(
@@ -50,28 +52,28 @@ def read_rows(path: Path) -> Iterator[Row]:
         for number, line in enumerate(file, 1):
             if number == 1:
                 line = line.removeprefix(BYTE_ORDER_MARK)
-            yield parse_row(line.rstrip(b"\r\n"), path, number)
+            row = parse_row(line.rstrip(b"\r\n"))
+            if isinstance(row, Row):
+                yield row
+            elif on_broken is None:
+                raise UserError(f"{path}: line {number}: {row}; mend or remove the line")
+            else:
+                on_broken(number, row)
 
 
-def parse_row(line: bytes, path: Path, number: int) -> Row:
-    """Check one line; its number is for the error."""
+def parse_row(line: bytes) -> Row | str:
+    """One row, or what is wrong with it."""
     try:
-        fields = line.decode("utf-8").split("\t")
+        url, caption = line.decode("utf-8").split("\t")
     except UnicodeDecodeError as error:
-        raise broken(path, number, "UTF-8 text", f"byte 0x{line[error.start]:02x}") from None
-    if len(fields) != 2:
-        raise broken(path, number, "two fields, `url<TAB>caption`", f"{len(fields)}: {excerpt(fields)}")
-    url, caption = fields
+        return f"expected UTF-8 text, got byte 0x{line[error.start]:02x}"
+    except ValueError:
+        fields = line.decode("utf-8").split("\t")
+        return f"expected two fields, `url<TAB>caption`, got {len(fields)}: {excerpt(fields)}"
+    url = url.strip(" ")
     if not HTTP.match(url):
-        raise broken(path, number, "a URL with http:// or https://", excerpt(url))
-    if not caption.strip():
-        raise broken(path, number, "a caption after the tab", excerpt(caption))
+        return f"expected a URL with http:// or https://, got {excerpt(url)}"
     return Row(url, caption)
-
-
-def broken(path: Path, number: int, expected: str, got: str) -> UserError:
-    """The error of a broken line."""
-    return UserError(f"{path}: line {number}: expected {expected}, got {got}; mend or remove the line")
 
 
 def excerpt(value: object) -> str:
@@ -84,10 +86,9 @@ def write_list(path: Path, rows: Iterable[Row]) -> None:
     """Write a list atomically."""
     with atomic_write(path, "w") as file:
         for row in rows:
-            file.write(f"{row.url}\t{row.caption}\n")
+            file.write(line_of(row))
 
 
-def count_rows(path: Path) -> int:
-    """Number of lines, without looking into them."""
-    with path.open("rb") as file:
-        return sum(1 for _ in file)
+def line_of(row: Row) -> str:
+    """A row as its line."""
+    return f"{row.url}\t{row.caption}\n"

@@ -1,5 +1,9 @@
-"""Where pairs come from: the stage `source` makes ``train.tsv`` and ``heldout.tsv`` of a run."""
+"""Where pairs come from: the stage `source` makes ``train.tsv`` and ``heldout.tsv`` of a run.
 
+They are lists `url<TAB>caption`, or, where the images lie in files already, lists `file<TAB>bytes`.
+"""
+
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -7,6 +11,7 @@ from urllib.parse import quote
 from m3ae.config import Run
 from m3ae.config.data import Flickr8kSource, ToySource, TsvSource
 from m3ae.config.paths import data_root
+from m3ae.config.sources import Local
 from m3ae.data.source.lists import Row, write_list
 from m3ae.errors import UserError
 from m3ae.files import new_folder
@@ -21,19 +26,27 @@ FLICKR8K = (
 
 
 def make_source(run: Run) -> None:
-    """Make the lists of a run, and for `tiny` the images behind them."""
+    """Make the lists of a run's pairs, and for `tiny` the images behind them."""
     source = run.settings.data.source
     if isinstance(source, ToySource):
         make_toy_source(run, source)
     elif isinstance(source, Flickr8kSource):
         make_flickr8k_lists(run, source)
-    elif isinstance(source, TsvSource) and isinstance(source.heldout, int):
-        from m3ae.data.source.weblist import fetch_list, split_list
+    elif isinstance(source, TsvSource):
+        from m3ae.data.source.weblist import make_lists
 
-        whole = run.paths.source / "list.tsv"
-        if not whole.is_file():
-            fetch_list(source.train, whole)
-        split_list(whole, run.paths.list("train"), run.paths.list("heldout"), source.heldout)
+        make_lists(run, source)
+    elif isinstance(source, Local):
+        for split in ("train", "heldout"):
+            make_files(run, split)
+
+
+def make_files(run: Run, split: str) -> None:
+    """Write the list of the files that a split is read from, without reading them."""
+    from m3ae.data.source.files import write_files
+    from m3ae.data.source.local import find_files
+
+    write_files(run.paths.list(split), find_files(run, split))
 
 
 def served_folder(run: Run) -> Path | None:
@@ -50,6 +63,9 @@ def make_toy_source(run: Run, source: ToySource) -> None:
 
     with new_folder(run.paths.source) as folder:
         make_toy(folder, source, run.settings.seed, HOST)
+        images = run.paths.list("images")  # another stage's, in the folder that goes
+        if images.is_file():
+            shutil.copy2(images, folder)
 
 
 def make_flickr8k_lists(run: Run, source: Flickr8kSource) -> None:
@@ -76,7 +92,7 @@ def flickr8k_rows(root: Path, split: str, names: list[str], captions: dict[str, 
 def read_captions(path: Path) -> dict[str, list[str]]:
     """Captions by file name, from lines ``file<TAB>caption``."""
     captions: dict[str, list[str]] = {}
-    for number, line in enumerate(text_of(path).splitlines(), 1):
+    for number, line in enumerate(text_of(path).rstrip("\n").split("\n"), 1):
         name, tab, caption = line.partition("\t")
         if not (name and tab and caption.strip()) or "\t" in caption:
             raise UserError(
@@ -89,7 +105,7 @@ def read_captions(path: Path) -> dict[str, list[str]]:
 def text_of(path: Path) -> str:
     """The text of a file of Flickr8k."""
     try:
-        return existing(path).read_text(encoding="utf-8")
+        return existing(path).read_text(encoding="utf-8")  # Windows line ends become newlines
     except UnicodeDecodeError as error:
         raise UserError(
             f"{path}: expected UTF-8 text, got {error.reason} at byte {error.start}; {FLICKR8K}"

@@ -1,75 +1,68 @@
 """A list from the web (CC12M's): fetched once, split by a hash of the URL, never whole in memory."""
 
 import hashlib
-import heapq
-import http.client
-import urllib.error
-import urllib.request
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from tqdm import tqdm
 
-from m3ae.data.source.lists import HTTP, Row, read_rows, write_list
-from m3ae.errors import UserError
+from m3ae.config import Run
+from m3ae.config.data import TsvSource
+from m3ae.config.sources import below_root, is_remote
+from m3ae.data.source.broken import BrokenRows
+from m3ae.data.source.files import existing_file
+from m3ae.data.source.heldout import hash_of, heldout_bound
+from m3ae.data.source.lists import Row, line_of, read_rows, write_list
+from m3ae.data.source.remote import fetch_file
 from m3ae.files import atomic_write
 
-TIMEOUT_S = 30
-CHUNK_BYTES = 1 << 20
-HASH_BYTES = 16
+
+def make_lists(run: Run, source: TsvSource) -> None:
+    """Write ``train.tsv`` and ``heldout.tsv``, without their broken rows, which are listed beside them."""
+    train, heldout = (run.paths.list(split) for split in ("train", "heldout"))
+    whole = local_copy(run, source.train, "data.source.train")
+    if isinstance(source.heldout, int):
+        split_list(whole, train, heldout, source.heldout)
+        return
+    check_list(whole, train)
+    check_list(local_copy(run, source.heldout, "data.source.heldout"), heldout)
 
 
-def fetch_list(url: str, path: Path) -> None:
-    """Download ``url`` to ``path``, atomically. Raises UserError, one line, where that fails."""
-    advice = f"check data.source.train and the network, or put the list at {path} yourself"
-    if not HTTP.match(url):
-        raise UserError(f"data.source.train: expected http:// or https://, got {url!r}; {advice}")
-    try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response, atomic_write(path) as file:
-            expected = response.length  # None where the server does not say
-            with tqdm(total=expected, desc=path.name, unit="B", unit_scale=True, disable=None) as bar:
-                while chunk := response.read(CHUNK_BYTES):
-                    file.write(chunk)
-                    bar.update(len(chunk))
-            if expected not in (None, file.tell()):  # a lost connection is no error to urllib
-                raise UserError(f"{url}: expected {expected} bytes, got {file.tell()}; {advice}")
-    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
-        raise UserError(f"{url}: cannot be fetched ({error}); {advice}") from None
+def local_copy(run: Run, location: str, setting: str) -> Path:
+    """A list as a file of this machine: an address is fetched once."""
+    if not is_remote(location):
+        return existing_file(below_root(location), setting)
+    name = f"list-{hashlib.sha256(location.encode()).hexdigest()[:8]}.tsv"  # another address, another file
+    path = run.paths.source / name
+    if not path.is_file():
+        with tqdm(desc=name, unit="B", unit_scale=True, disable=None) as bar:
+            fetch_file(location, path, bar=bar)
+    return path
+
+
+def check_list(whole: Path, checked: Path) -> None:
+    """Copy a list without its broken rows."""
+    broken = BrokenRows(whole)
+    write_list(checked, rows_of(whole, checked.stem, broken))
+    broken.write_beside(checked)
 
 
 def split_list(whole: Path, train: Path, heldout: Path, num_heldout: int) -> None:
     """Split a list: the ``num_heldout`` URLs with the smallest hashes are held out, with all their rows.
 
-    A URL's side depends on the URL alone, whatever the order of the rows.
+    A URL's side depends on the URL alone, whatever the order of the rows. Broken rows stand beside ``train``.
     """
-    smallest = smallest_hashes((hash_of(row.url) for row in rows_of(whole, "hash")), num_heldout + 1)
-    if len(smallest) <= num_heldout:
-        raise UserError(
-            f"data.source.heldout: expected fewer than the {len(smallest)} URLs of {whole}, "
-            f"got {num_heldout}; lower it"
-        )
-    smallest.remove(max(smallest))
-    write_list(heldout, (row for row in rows_of(whole, "held out") if hash_of(row.url) in smallest))
-    write_list(train, (row for row in rows_of(whole, "train") if hash_of(row.url) not in smallest))
+    broken = BrokenRows(whole)
+    urls = (row.url for row in rows_of(whole, "hash", broken))
+    bound = heldout_bound(urls, num_heldout, f"URLs of {whole}")
+    with atomic_write(train, "w") as others, atomic_write(heldout, "w") as smallest:
+        for row in rows_of(whole, "split", BrokenRows(whole)):
+            (smallest if hash_of(row.url) <= bound else others).write(line_of(row))
+    broken.write_beside(train)
+    BrokenRows(whole).write_beside(heldout)
 
 
-def rows_of(path: Path, what: str) -> Iterator[Row]:
-    """The rows of a list, with a progress bar."""
-    return iter(tqdm(read_rows(path), desc=what, unit=" rows", unit_scale=True, disable=None))
-
-
-def hash_of(url: str) -> bytes:
-    """The URL's place in a fixed random order."""
-    return hashlib.blake2b(url.encode(), digest_size=HASH_BYTES).digest()
-
-
-def smallest_hashes(hashes: Iterable[bytes], count: int) -> set[bytes]:
-    """The ``count`` smallest distinct values of a stream, in memory for ``count`` of them."""
-    kept: set[bytes] = set()
-    negated: list[int] = []  # a heap whose top is the largest kept value
-    for value in (value for value in hashes if value not in kept):
-        heapq.heappush(negated, -int.from_bytes(value, "big"))
-        kept.add(value)
-        if len(kept) > count:
-            kept.remove((-heapq.heappop(negated)).to_bytes(HASH_BYTES, "big"))
-    return kept
+def rows_of(path: Path, what: str, broken: BrokenRows) -> Iterator[Row]:
+    """The whole rows of a list, with a progress bar."""
+    rows = read_rows(path, broken.add)
+    return iter(tqdm(rows, desc=what, unit=" rows", unit_scale=True, disable=None))

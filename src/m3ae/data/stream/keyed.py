@@ -11,8 +11,9 @@ from jaxtyping import Float64, Int64, UInt64
 
 # What a draw is for; each purpose has a sequence of its own.
 CROP, FLIP, CAPTION, IMAGE_MASK, TEXT_MASK, SHUFFLE, PAIRS = range(7)
+DROP_TEXT, PASSAGE_MASK, SHUFFLE_IMAGES, SHUFFLE_PASSAGES = range(7, 11)
 
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: multiples of it are spread evenly
 
 
 def mix(x: UInt64[np.ndarray, "*shape"]) -> UInt64[np.ndarray, "*shape"]:
@@ -26,13 +27,13 @@ def key_of(parts: Iterable[int | Int64[np.ndarray, " n"]]) -> UInt64[np.ndarray,
     """One 64-bit key for each sample, folded from the parts (numbers, or one number per sample)."""
     key = np.zeros(1, np.uint64)
     for part in parts:
-        key = mix(key + _GOLDEN + np.asarray(part, np.int64).astype(np.uint64))
+        key = mix(key + GOLDEN + np.asarray(part, np.int64).astype(np.uint64))
     return key
 
 
 def uniforms(count: int, *parts: int | Int64[np.ndarray, " n"]) -> Float64[np.ndarray, "n count"]:
     """``count`` numbers in [0, 1) for each sample, keyed by ``parts``."""
-    counter = np.arange(1, count + 1, dtype=np.uint64) * _GOLDEN
+    counter = np.arange(1, count + 1, dtype=np.uint64) * GOLDEN
     bits = mix(key_of(parts)[:, None] + counter)
     return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
 

@@ -1,5 +1,8 @@
 """Batches of the stream as tensors, made ahead of the step by worker processes if there are any."""
 
+import signal
+import threading
+import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -8,7 +11,14 @@ from jaxtyping import Bool, Int, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from m3ae.data.stream.mixture import split_batch
 from m3ae.data.stream.stream import Batch, Stream
+from m3ae.errors import UserError
+
+LOOK_S = 5
+"""How often a process that waits looks whether the workers are alive (seconds)."""
+PATIENCE_S = 600
+"""Longest wait for a batch (seconds): shards behind a network may be slow, but not for ever."""
 
 
 class TensorBatch(NamedTuple):
@@ -30,30 +40,95 @@ class TensorBatch(NamedTuple):
         return TensorBatch(*(tensor.to(device, non_blocking=True) for tensor in self))
 
 
+class Failure(NamedTuple):
+    """A UserError on its way out of a worker: torch would make a traceback of the exception."""
+
+    message: str
+
+
 class Steps(Dataset):
-    """The stream as a data set whose items are whole steps."""
+    """The stream as a data set whose items are a rank's rows of whole steps."""
 
-    def __init__(self, stream: Stream, batch_size: int) -> None:
-        self.stream, self.batch_size = stream, batch_size
+    def __init__(self, stream: Stream, batch_size: int, rank: int, world: int) -> None:
+        self.stream, self.batch_size, self.rank, self.world = stream, batch_size, rank, world
 
-    def __getitem__(self, step: int) -> Batch:
+    def __getitem__(self, step: int) -> Batch | Failure:
         """The batch of one step (0-based)."""
-        return self.stream.batch(step * self.batch_size, (step + 1) * self.batch_size)
+        try:
+            return self.stream.step(step, self.batch_size, self.rank, self.world)
+        except UserError as error:
+            return Failure(str(error))
 
 
-def load_steps(stream: Stream, batch_size: int, first: int, last: int, workers: int) -> Iterator[TensorBatch]:
-    """Batches of the steps ``first`` to ``last`` (exclusive) as tensors, in order."""
-    loader = DataLoader(
-        Steps(stream, batch_size),
-        batch_size=None,
-        sampler=range(first, last),
-        num_workers=workers,
-        collate_fn=to_tensors,  # type: ignore[arg-type]  # without batching it gets the item itself
-        pin_memory=torch.cuda.is_available(),
+def load_steps(
+    stream: Stream,
+    batch_size: int,
+    first: int,
+    last: int,
+    workers: int,
+    rank: int = 0,
+    world: int = 1,
+    start_method: str | None = None,
+) -> Iterator[TensorBatch]:
+    """A rank's rows of the steps ``first`` to ``last`` (exclusive) as tensors, in order.
+
+    ``batch_size`` is global. Neither the number of workers nor how they are started (``fork``, ``spawn``;
+    the system's way if not said) changes a byte. Raises UserError, one line, for a sample that cannot be
+    read, and where a worker has died or hangs.
+    """
+    split_batch(batch_size, stream.recipe.mixture, world)  # what is wrong with it is said before any start
+    handler = signal.getsignal(signal.SIGCHLD)
+    batches = iter(
+        DataLoader(
+            Steps(stream, batch_size, rank, world),
+            batch_size=None,
+            sampler=range(first, last),
+            num_workers=workers,
+            collate_fn=to_tensors,  # type: ignore[arg-type]  # without batching it gets the item itself
+            pin_memory=torch.cuda.is_available(),
+            timeout=LOOK_S if workers else 0,
+            multiprocessing_context=start_method if workers else None,
+        )
     )
-    return iter(loader)
+    if workers and threading.current_thread() is threading.main_thread():
+        # torch's handler would raise wherever the main thread is when a worker dies, in a step or while it
+        # saves. Without it the death is noticed where the worker's batch is missing.
+        signal.signal(signal.SIGCHLD, handler)
+    return in_one_line(batches)
 
 
-def to_tensors(batch: Batch) -> TensorBatch:
+def in_one_line(batches: Iterator[TensorBatch | Failure]) -> Iterator[TensorBatch]:
+    """The batches; what went wrong in a worker as a UserError."""
+    while True:
+        batch = next_of(batches)
+        if batch is None:
+            return
+        if isinstance(batch, Failure):
+            raise UserError(batch.message)
+        yield batch
+
+
+def next_of(batches: Iterator[TensorBatch | Failure]) -> TensorBatch | Failure | None:
+    """The next batch, None after the last. Raises UserError if its worker is dead or silent for too long."""
+    asked = time.monotonic()
+    while True:
+        try:
+            return next(batches, None)
+        except RuntimeError as error:
+            if "exited unexpectedly" in str(error) or "killed by signal" in str(error):
+                raise UserError(
+                    f"a data worker died ({str(error).strip()}); it may have run out of memory: use fewer "
+                    "workers or a smaller batch, then run the command again"
+                ) from None
+            if "timed out" not in str(error):
+                raise
+        if time.monotonic() - asked > PATIENCE_S:
+            raise UserError(
+                f"expected a batch within {PATIENCE_S} s, none came from the data workers; look at the disk "
+                "or the network that holds the shards, then run the command again"
+            )
+
+
+def to_tensors(batch: Batch | Failure) -> TensorBatch | Failure:
     """The arrays of a batch as tensors that share their memory."""
-    return TensorBatch(*(torch.from_numpy(array) for array in batch))
+    return batch if isinstance(batch, Failure) else TensorBatch(*(torch.from_numpy(array) for array in batch))

@@ -1,29 +1,46 @@
 """The training stream: which samples come when, and what each looks like.
 
 The order is a pure function of (seed, epoch, position); augmentation, masks and the choice of a caption are
-drawn from (seed, epoch, sample id). A checkpoint needs one integer, the number of samples seen.
+drawn from (seed, epoch, sample id). A checkpoint needs one integer, the number of steps done: images alone
+and passages have streams and orders of their own, of which each step takes a fixed count.
 """
 
-from functools import lru_cache
-from typing import NamedTuple
+from collections.abc import Sized
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int64, UInt8
 
 from m3ae.config.run import Run
+from m3ae.data.passages import Passages
 from m3ae.data.shards import Pairs
-from m3ae.data.stream.augment import apply_crop, draw_crop
-from m3ae.data.stream.keyed import CAPTION, IMAGE_MASK, SHUFFLE, TEXT_MASK, permutation, uniforms
+from m3ae.data.stream.augment import training_view
+from m3ae.data.stream.keyed import (
+    CAPTION,
+    DROP_TEXT,
+    IMAGE_MASK,
+    PASSAGE_MASK,
+    SHUFFLE,
+    SHUFFLE_IMAGES,
+    SHUFFLE_PASSAGES,
+    TEXT_MASK,
+    uniforms,
+)
+from m3ae.data.stream.mixture import NO_ROWS, Rows, rows_of, split_batch
+from m3ae.data.stream.order import locate
+from m3ae.data.stream.words import keeps_caption, pad_words
 from m3ae.data.tokens import Tokens
+from m3ae.errors import UserError
 
-PAD = 0  # id of the padding word piece
+NO_WORDS = np.empty(0, np.uint16)
+FIRST_IMAGE = 10**12  # image-only sample i has the id FIRST_IMAGE + i: no pair's id
 
 
 class Batch(NamedTuple):
     """One step's samples. An order is a shuffle of the tokens: its head stays visible.
 
     Pairs come first, then images alone, all of whose words are padding. Passages are text alone: no rows
-    where the mixture has none.
+    where the mixture has none. Where one mask is drawn for the whole batch, an order has a single row.
     """
 
     sample: Int64[np.ndarray, " batch"]
@@ -38,104 +55,123 @@ class Batch(NamedTuple):
     passage_order: Int64[np.ndarray, "passages passage_words"]
 
 
-def locate(position: int, size: int) -> tuple[int, int]:
-    """Epoch and place within it of the ``position``-th sample of the stream (0-based)."""
-    return divmod(position, size)
+class Drawn(NamedTuple):
+    """Samples, each with the epoch in which it comes: what crops, masks and captions are keyed by."""
+
+    epoch: Int64[np.ndarray, " n"]
+    sample: Int64[np.ndarray, " n"]
 
 
-@lru_cache(maxsize=2)  # a step may straddle two epochs
-def epoch_order(seed: int, epoch: int, size: int) -> Int64[np.ndarray, " size"]:
-    """The order of one epoch: every sample exactly once."""
-    return permutation(size, seed, SHUFFLE, epoch)
-
-
-def pad_words(
-    captions: list[np.ndarray], max_tokens: int
-) -> tuple[Int64[np.ndarray, "batch words"], Bool[np.ndarray, "batch words"]]:
-    """Word pieces side by side, cut or padded to ``max_tokens``; and True where there is padding."""
-    text = np.full((len(captions), max_tokens), PAD, np.int64)
-    padding = np.ones((len(captions), max_tokens), bool)
-    for row, words in enumerate(captions):
-        count = min(len(words), max_tokens)
-        text[row, :count] = words[:count]
-        padding[row, :count] = False
-    return text, padding
-
-
-def keeps_caption(sample: int, paired_share: float) -> bool:
-    """Whether an image keeps its caption at this share of paired data.
-
-    Deterministic in the sample's index, as the authors' data.py: dropped where
-    (index % 100) / 100 is below the share that is dropped.
-    """
-    return sample % 100 >= round(100 * (1 - paired_share))
-
-
-def no_passages() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The passages of a mixture without text alone."""
-    none = np.empty((0, 0), np.int64)
-    return np.empty(0, np.int64), none, none.astype(bool), none
+NONE_DRAWN = Drawn(np.empty(0, np.int64), np.empty(0, np.int64))
 
 
 class Stream:
-    """The samples of a model's pre-training, by position."""
+    """The samples of a model's pre-training, by step or by position."""
 
     def __init__(self, run: Run, model: str) -> None:
-        self.pairs = Pairs(run.paths.shards("train"))
-        self.tokens = Tokens(run.paths.tokens("train"))
-        self.settings = run.settings
-        self.row = run.model(model)
+        self.run, self.model = run, model
+        self.settings, self.recipe, self.row = run.settings, run.settings.pretrain, run.model(model)
+        mixture, paths = self.recipe.mixture, run.paths
+        self.pairs = Pairs(paths.shards("train"))
+        self.tokens = Tokens(paths.tokens("train"))
+        self.images = Pairs(paths.shards("images")) if mixture.images > 0 else None
+        self.passages = Passages(paths.tokens("texts")) if mixture.texts > 0 else None
         self.num_patches = (run.settings.data.image.size_px // run.settings.architecture.patch_px) ** 2
+        for name, kind in (("pairs", self.pairs), ("images", self.images), ("texts", self.passages)):
+            if kind is not None and len(kind) == 0:
+                raise UserError(f"pretrain.mixture.{name}: expected data to train on, found no sample")
 
     def __len__(self) -> int:
-        """Samples of one pass over the data."""
+        """Samples of one pass over the pairs."""
         return len(self.pairs)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Stream, (self.run, self.model)  # for processes that are spawned: they map the files anew
+
+    def step(self, step: int, batch_size: int, rank: int = 0, world: int = 1) -> Batch:
+        """A rank's rows of a step (from 0); all ranks' rows, kind by kind, are the step of one rank."""
+        counts = split_batch(batch_size, self.recipe.mixture, world)
+        return self._batch(*(rows_of(step, count, rank, world) for count in counts))
+
     def batch(self, start: int, stop: int) -> Batch:
-        """The samples at positions ``start`` to ``stop`` (exclusive) of the stream."""
-        located = [locate(position, len(self)) for position in range(start, stop)]
-        seed = self.settings.seed
-        samples = np.array([epoch_order(seed, epoch, len(self))[place] for epoch, place in located])
-        epochs = np.array([epoch for epoch, _ in located])
-        images = np.stack([self.image(*keys) for keys in zip(epochs.tolist(), samples.tolist(), strict=True)])
-        text, padding = self.words(epochs, samples)
+        """The pairs at positions ``start`` to ``stop`` (exclusive) of their stream, as one step."""
+        return self._batch(Rows(start, stop, start), NO_ROWS, NO_ROWS)
+
+    def _batch(self, pairs: Rows, images: Rows, passages: Rows) -> Batch:
+        paired, first = self._draw(pairs, self.pairs, SHUFFLE)
+        alone, _ = self._draw(images, self.images, SHUFFLE_IMAGES)
+        both = Drawn(
+            np.concatenate([paired.epoch, alone.epoch]),
+            np.concatenate([paired.sample, alone.sample + FIRST_IMAGE]),
+        )
+        words = self.words(paired) + [NO_WORDS] * len(alone.sample)
+        text, padding = pad_words(words, self.settings.data.tokens.max_tokens)
         return Batch(
-            samples,
-            images,
+            both.sample,
+            self._views(paired, alone),
             text,
             padding,
-            self.order(IMAGE_MASK, self.num_patches, epochs, samples),
-            self.order(TEXT_MASK, text.shape[1], epochs, samples),
-            *no_passages(),
+            self._orders(IMAGE_MASK, self.num_patches, both, first),
+            self._orders(TEXT_MASK, text.shape[1], both, first),
+            *self._passages(passages),
         )
 
-    def image(self, epoch: int, sample: int) -> UInt8[np.ndarray, "3 height width"]:
-        """The augmented image of a sample in an epoch."""
-        image, settings = self.pairs.image(sample), self.settings.data.image
-        low, high = settings.crop_scale
-        crop = draw_crop(image.size, (low, high), settings.flip, self.settings.seed, epoch, sample)
-        return apply_crop(image, crop, settings.size_px)
+    def _draw(self, rows: Rows, kind: Sized | None, purpose: int) -> tuple[Drawn, Drawn]:
+        """What comes at the rows, and at the step's first position."""
+        if kind is None or rows.start == rows.stop:
+            return NONE_DRAWN, NONE_DRAWN
+        positions = np.append(rows.first, np.arange(rows.start, rows.stop))
+        epochs, samples = locate(positions, len(kind), self.settings.seed, purpose)
+        return Drawn(epochs[1:], samples[1:]), Drawn(epochs[:1], samples[:1])
 
-    def words(
-        self, epochs: Int64[np.ndarray, " batch"], samples: Int64[np.ndarray, " batch"]
-    ) -> tuple[Int64[np.ndarray, "batch words"], Bool[np.ndarray, "batch words"]]:
-        """One caption of each sample, chosen anew in each epoch; all padding where it is dropped."""
-        draws = uniforms(1, self.settings.seed, CAPTION, epochs, samples)[:, 0]
-        chosen = []
-        for sample, draw in zip(samples.tolist(), draws, strict=True):
-            captions = self.tokens.captions(sample)
-            kept = keeps_caption(sample, self.row.paired_share)
-            chosen.append(captions[int(draw * len(captions))] if kept else np.empty(0, np.int64))
-        return pad_words(chosen, self.settings.data.tokens.max_tokens)
+    def _views(self, paired: Drawn, alone: Drawn) -> UInt8[np.ndarray, "batch 3 size size"]:
+        """The augmented images of both kinds, one after the other."""
+        pairs, images = len(paired.sample), len(alone.sample)
+        size = self.settings.data.image.size_px
+        views = np.empty((pairs + images, 3, size, size), np.uint8)
+        fill_views(views[:pairs], self.pairs, paired, self.run, first_id=0)
+        if self.images is not None and images:
+            fill_views(views[pairs:], self.images, alone, self.run, first_id=FIRST_IMAGE)
+        return views
 
-    def order(
-        self,
-        purpose: int,
-        count: int,
-        epochs: Int64[np.ndarray, " batch"],
-        samples: Int64[np.ndarray, " batch"],
+    def words(self, drawn: Drawn) -> list[np.ndarray]:
+        """One caption of each pair, chosen anew in each epoch; no word where it is dropped."""
+        seed = self.settings.seed
+        chosen = uniforms(1, seed, CAPTION, *drawn)[:, 0]
+        dropped = uniforms(1, seed, DROP_TEXT, *drawn)[:, 0] < self.recipe.random_drop_text
+        kept = keeps_caption(drawn.sample, self.row.paired_share) & ~dropped
+        words = [NO_WORDS] * len(kept)
+        for row in np.flatnonzero(kept):
+            captions = self.tokens.captions(int(drawn.sample[row]))
+            words[row] = captions[int(chosen[row] * len(captions))]
+        return words
+
+    def _orders(
+        self, purpose: int, count: int, drawn: Drawn, first: Drawn
     ) -> Int64[np.ndarray, "batch tokens"]:
-        """The shuffle that hides tokens: for each sample, or that of the first for the whole batch."""
-        if self.settings.pretrain.mask_scope == "batch":
-            epochs, samples = epochs[:1], samples[:1]
-        return uniforms(count, self.settings.seed, purpose, epochs, samples).argsort(axis=1)
+        """The shuffles that hide tokens: for each sample, or that of the step's first for the whole batch."""
+        keys = first if self.recipe.mask_scope == "batch" else drawn
+        return uniforms(count, self.settings.seed, purpose, *keys).argsort(axis=1)
+
+    def _passages(self, rows: Rows) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Passages with their word slots, padding and orders; no rows where the mixture has none."""
+        texts = self.settings.data.texts
+        drawn, first = self._draw(rows, self.passages, SHUFFLE_PASSAGES)
+        if self.passages is None or texts is None:
+            none = np.empty((0, 0), np.int64)
+            return drawn.sample, none, none.astype(bool), none
+        words = [self.passages.passage(int(number)) for number in drawn.sample]
+        text, padding = pad_words(words, texts.max_tokens)
+        return drawn.sample, text, padding, self._orders(PASSAGE_MASK, texts.max_tokens, drawn, first)
+
+
+def fill_views(
+    views: UInt8[np.ndarray, "n 3 size size"], shards: Pairs, drawn: Drawn, run: Run, first_id: int
+) -> None:
+    """Put the augmented images of samples into ``views``; their ids are ``first_id`` and what follows."""
+    image, seed, ids = run.settings.data.image, run.settings.seed, drawn.sample.tolist()
+    for row, jpeg in enumerate(shards.jpegs(ids)):
+        try:
+            views[row] = training_view(jpeg, image, seed, int(drawn.epoch[row]), first_id + ids[row])
+        except Exception as error:  # decoders raise many kinds on broken bytes
+            raise shards.undecodable(ids[row], error) from None

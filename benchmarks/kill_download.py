@@ -1,0 +1,88 @@
+"""A download that is killed at 20 random moments gives the same clean shards, byte for byte.
+
+    python benchmarks/kill_download.py > benchmarks/results/kill_download.md
+
+Flickr8k's 6,000 training photographs (see data/README.md) behind a server on 127.0.0.1 that misbehaves on
+request, with 10 % bad rows of every kind among them; some good rows come after a redirect or in the second
+pass alone. One project downloads and cleans undisturbed; the other's download is killed (`kill -9`) after a
+random time, and started again, 20 times.
+"""
+
+import os
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # the server and the project are the tests'
+
+from hostile_photos import Photos, check_rows, kill_series, outcome, photo, photos, undisturbed
+from hostile_server import HostileServer, hostile_server
+from m3ae.records import processor
+
+NUM_PHOTOS, BAD_SHARE, KILLS = 6000, 0.1, 20
+SETTINGS = {"shard_samples": 600, "timeout_s": 3, "total_timeout_s": 5}
+
+
+def main() -> None:
+    """Run the series and print the page."""
+    log: list[str] = []
+
+    def note(line: str) -> None:
+        log.append(line)
+        print(line, file=sys.stderr, flush=True)
+
+    with tempfile.TemporaryDirectory() as temporary, hostile_server(photo) as server:
+        folder, given = Path(temporary), photos(server, NUM_PHOTOS, BAD_SHARE)
+        whole_s, reasons = measure_whole(folder / "whole", given, server)
+        note(f"undisturbed: {whole_s:.1f} s")
+        began = time.monotonic()
+        server.requests.clear()
+        kill_series(folder / "killed", given.rows, KILLS, whole_s, note, **SETTINGS)
+        series_s = time.monotonic() - began
+        same = outcome(folder / "killed") == outcome(folder / "whole")
+        files = sum(len(data) for data in outcome(folder / "whole")[0].values())
+    print_page(given, reasons, whole_s, series_s, same, files, log)
+    if not same:
+        raise SystemExit("the clean shards differ")
+
+
+def measure_whole(folder: Path, given: Photos, server: HostileServer) -> tuple[float, Counter[str]]:
+    """The undisturbed project: seconds of its download, and its rejections, checked row by row."""
+    return undisturbed(folder, given.rows, server, **SETTINGS), check_rows(folder, given)
+
+
+def print_page(
+    given: Photos,
+    reasons: Counter[str],
+    whole_s: float,
+    series_s: float,
+    same: bool,
+    num_bytes: int,
+    log: list[str],
+) -> None:
+    """The results as Markdown."""
+    bad = len(given.expected) - NUM_PHOTOS
+    print("# A download killed at 20 random moments\n")
+    print(f"{time.strftime('%Y-%m-%d')}, {processor()}, {os.cpu_count()} cores (shared with other work).\n")
+    print(f"    {Path(sys.executable).name} benchmarks/kill_download.py\n")
+    print(f"{NUM_PHOTOS:,} photographs and {bad} bad rows, {SETTINGS['shard_samples']} URLs in a raw shard.")
+    print(f"Undisturbed download: {whole_s:.0f} s. The series of {KILLS} kills: {series_s:.0f} s.\n")
+    print(f"* clean shards and manifest the same, byte for byte ({num_bytes:,} bytes): **{same}**")
+    print("* every bad row under its reason, no good row lost: **True**")
+    print("* finished raw shards that were made again after a kill: **0**\n")
+    print("| reason | rows |\n|---|---|")
+    for reason, count in sorted(reasons.items()):
+        print(f"| {reason} | {count} |")
+    print(
+        "\nEach start of the killed download, with the raw shards that were whole at its end; a download that"
+    )
+    print("ended before its kill was begun anew:\n")
+    print("```")
+    print("\n".join(log))
+    print("```")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,24 @@
+"""Real photographs among bad rows: every bad row under its reason, no good row lost, whoever is killed."""
+
+import pytest
+
+from hostile_photos import PHOTOS, check_rows, kill_series, outcome, photo, photos, undisturbed
+from hostile_server import BAD, hostile_server
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not PHOTOS.is_dir(), reason="needs Flickr8k beside the checkout"),
+]
+
+
+def test_no_good_photograph_is_lost_and_killing_changes_nothing(tmp_path):
+    with hostile_server(photo) as server:
+        given = photos(server, 300, 0.1)
+        settings = {"shard_samples": 40}
+        whole = undisturbed(tmp_path / "whole", given.rows, server, **settings)
+        reasons = check_rows(tmp_path / "whole", given)
+        assert set(reasons) >= {given.expected[url] for url in given.expected} - {None}
+        assert sum(reasons.values()) >= len(BAD)
+        server.requests.clear()
+        kill_series(tmp_path / "killed", given.rows, 3, whole, print, **settings)
+        assert outcome(tmp_path / "killed") == outcome(tmp_path / "whole")
