@@ -5,7 +5,7 @@
 Flickr8k's 6,000 training photographs (see data/README.md) behind a server on 127.0.0.1 that misbehaves on
 request, with 10 % bad rows of every kind among them; some good rows come after a redirect or in the second
 pass alone. One project downloads and cleans undisturbed; the other's download is killed (`kill -9`) after a
-random time, and started again, 20 times.
+random time of up to half the undisturbed one, and started again, 20 times.
 """
 
 import os
@@ -39,7 +39,7 @@ def main() -> None:
         note(f"undisturbed: {whole_s:.1f} s")
         began = time.monotonic()
         server.requests.clear()
-        kill_series(folder / "killed", given.rows, KILLS, whole_s, note, **SETTINGS)
+        kill_series(folder / "killed", given.rows, KILLS, whole_s / 2, note, **SETTINGS)
         series_s = time.monotonic() - began
         same = outcome(folder / "killed") == outcome(folder / "whole")
         files = sum(len(data) for data in outcome(folder / "whole")[0].values())
@@ -70,8 +70,10 @@ def print_page(
     print(f"{NUM_PHOTOS:,} photographs and {bad} bad rows, {SETTINGS['shard_samples']} URLs in a raw shard.")
     print(f"Undisturbed download: {whole_s:.0f} s. The series of {KILLS} kills: {series_s:.0f} s.\n")
     print(f"* clean shards and manifest the same, byte for byte ({num_bytes:,} bytes): **{same}**")
-    print("* every bad row under its reason, no good row lost: **True**")
-    print("* finished raw shards that were made again after a kill: **0**\n")
+    print(
+        "* every bad row under its reason and no good row lost: asserted, row by row, of the undisturbed project"
+    )
+    print("* no finished raw shard made again: asserted after every kill\n")
     print("| reason | rows |\n|---|---|")
     for reason, count in sorted(reasons.items()):
         print(f"| {reason} | {count} |")

@@ -257,7 +257,8 @@ def test_a_runs_constants_stand_beside_what_was_measured(manifest):
 
 def test_the_tables_fit_a_terminal_and_carry_no_control_characters(manifest):
     output = call(manifest, "--run", "paper").output
-    assert max(map(len, output.splitlines()[:-1])) <= 100  # the last one names files
+    place = str(manifest.parents[4])  # as long as the system wants it
+    assert max(len(line) for line in output.splitlines() if place not in line) <= 100
     assert "\x1b" not in output
     assert "a server's [31m red answer" in output
     assert "█" in output

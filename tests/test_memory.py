@@ -78,7 +78,7 @@ def test_workers_share_index_and_tokens(large):
         next(batches)
     me = psutil.Process()
     shares = [process.memory_full_info().pss for process in [me, *me.children()]]
-    assert len(shares) == 5
+    assert len(shares) >= 5  # an earlier test may have left multiprocessing's own helper
     assert sum(shares) - before < 4 * index_bytes
 
 

@@ -28,6 +28,7 @@ from m3ae.data.raw.img2dataset import Img2datasetRaw
 from m3ae.data.raw.samples import RawSample
 from m3ae.data.source.lists import Row, read_list, write_list
 from m3ae.errors import UserError
+from raw_shards import encoded, picture
 from small_project import CHECKOUT
 
 SHARD_SAMPLES = 10
@@ -332,3 +333,19 @@ def test_our_downloader_travels_to_workers_by_pickling():
     arrived = ForkingPickler.loads(ForkingPickler.dumps(sent))
     assert type(arrived) is GuardedDownloader
     assert arrived.guard == guard
+
+
+def test_what_does_not_decode_while_it_is_shrunk_is_a_broken_image(project):
+    """`resize: keep_ratio`, as `paper` has it: img2dataset decodes, and the short side becomes 48 px."""
+    with hostile_server(lambda name: encoded(picture(120, 90, seed=len(name)))) as server:
+        kinds = ["good", "page", "empty", "good"]
+        urls = [f"{server.url}/{kind}/{i}.jpg" for i, kind in enumerate(kinds)]
+        run = project([Row(url, "a caption") for url in urls], resize="keep_ratio")
+        download_split(run, "train", 1, 4)
+    outcomes = list(Img2datasetRaw(run, "train").outcomes())
+    assert [outcome.url for outcome in outcomes] == urls
+    assert [getattr(outcome, "reason", "good") for outcome in outcomes] == [
+        "good" if kind == "good" else "image_broken" for kind in kinds
+    ]
+    for sample in (outcomes[0], outcomes[-1]):
+        assert Image.open(io.BytesIO(sample.image)).size == (64, 48)

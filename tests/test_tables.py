@@ -225,7 +225,7 @@ def test_trained_against_untrained_is_judged_on_every_task(run):
 def test_differences_name_every_changed_setting(run):
     found = differences(run).set_index("key")
     assert found.loc["batch_size"].to_list() == ["4096", "64"]
-    assert found.loc["data.source.url", "this run"] == "-"
+    assert found.loc["data.source.train", "this run"] == "-"
     assert found.loc["probe.tasks", "this run"] == "digit, colour, size, place"
     assert "pretrain.eps" not in found.index
     assert differences(load_run("paper")).empty
