@@ -71,7 +71,7 @@ def print_page(
     print(f"Undisturbed download: {whole_s:.0f} s. The series of {KILLS} kills: {series_s:.0f} s.\n")
     print(f"* clean shards and manifest the same, byte for byte ({num_bytes:,} bytes): **{same}**")
     print(
-        "* every bad row under its reason and no good row lost: asserted, row by row, of the undisturbed project"
+        "* every bad row under its reason and no good row lost: asserted, row by row, of the undisturbed project"  # noqa: E501
     )
     print("* no finished raw shard made again: asserted after every kill\n")
     print("| reason | rows |\n|---|---|")
