@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -176,27 +175,34 @@ def kill_series(
     rows: list[Row],
     kills: int,
     longest_s: float,
+    server: HostileServer,
+    check: Callable[[Path], None],
     note: Callable[[str], None],
     **download: object,
 ) -> None:
-    """Download and clean a new project, after ``kills`` kills at random moments.
+    """Download new projects, with ``kills`` kills at random moments; ``check`` each when it is clean.
 
-    Asserts after each that no finished raw shard is made again. A download that ends before its kill
-    comes is begun anew.
+    Asserts after each kill that no finished raw shard is made again. The next project begins when a
+    download ends before its kill comes, so that every kill hit a download that is checked in the end.
     """
-    make_project(folder, rows, **download)
-    choose, paths, done = random.Random(kills), load_paths(), 0
-    before: dict[str, int] = {}
+    choose, done, number = random.Random(kills), 0, 0
     while done < kills:
-        seconds = choose.uniform(0, longest_s)
-        was_killed = killed_after(folder, seconds)
-        now = finished(folder)
-        assert before.items() <= now.items(), "a finished raw shard was made again"
-        done += was_killed
-        note(f"{done:2} {seconds:6.1f} s  {'killed' if was_killed else 'ended '} {len(now):3} raw shards")
-        before = now
-        if not was_killed:
-            shutil.rmtree(folder / paths.data / "raw")
-            before = {}
-    finish(folder, "download")
-    finish(folder, "clean")
+        number += 1
+        project = folder / str(number)
+        make_project(project, rows, **download)
+        server.requests.clear()  # what fails once, fails once more
+        before: dict[str, int] = {}
+        was_killed = True
+        while was_killed and done < kills:
+            seconds = choose.uniform(0, longest_s)
+            was_killed = killed_after(project, seconds)
+            done += was_killed
+            now = finished(project)
+            assert before.items() <= now.items(), "a finished raw shard was made again"
+            what = f"kill {done:2}" if was_killed else "ended  "
+            note(f"download {number:2}  {what}  after {seconds:6.1f} s  {len(now):3} raw shards")
+            before = now
+        finish(project, "download")
+        finish(project, "clean")
+        check(project)
+        note(f"download {number:2}  cleaned and checked")
