@@ -326,7 +326,7 @@ def zip_with_link() -> bytes:
 
 HOSTILE = {
     "a parent folder": ("x.tar", lambda: tar_of({"pets/../../evil.txt": b"!"}), "a place outside"),
-    "an absolute path": ("x.tar", lambda: tar_of({"/tmp/evil.txt": b"!"}), "a place outside"),
+    "an absolute path": ("x.tar", lambda: tar_of({"/evil.txt": b"!"}), "a place outside"),
     "a parent folder in a zip": ("x.zip", lambda: zip_of({"pets/../../evil.txt": b"!"}), "a place outside"),
     "a symbolic link": (
         "x.tar",

@@ -52,6 +52,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
     try:
         # Facebook's own training writes its flags beside the weights: a namespace, which does nothing.
         with torch.serialization.safe_globals([argparse.Namespace]):
+            # The files are torch's own format, which torch alone reads; weights_only calls nothing but
+            # constructors of tensors and of plain data (tests/test_unpickle.py tries to make it).
             loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except Exception as error:  # torch raises many kinds for a damaged file
         named = re.search(r"(?:GLOBAL|function) ([\w.]+)", str(error))

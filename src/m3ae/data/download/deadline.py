@@ -29,25 +29,21 @@ class Deadline:
         self.end += seconds
 
 
-class BoundedSocket(socket.socket):
-    """A socket whose reads keep to a deadline; http.client reads with `recv_into` alone."""
+class BoundedReads:
+    """Reads that keep to a deadline; http.client reads with `recv_into` alone."""
 
     deadline: Deadline | None = None
 
     def recv_into(self, *args: Any, **options: Any) -> int:
         """Read, as long as the deadline allows."""
         if self.deadline is not None:
-            self.settimeout(self.deadline.wait_s())
-        return super().recv_into(*args, **options)
+            self.settimeout(self.deadline.wait_s())  # type: ignore[attr-defined]  # of the socket
+        return super().recv_into(*args, **options)  # type: ignore[misc]
 
 
-class BoundedTlsSocket(ssl.SSLSocket):
+class BoundedSocket(BoundedReads, socket.socket):
+    """A socket whose reads are bounded."""
+
+
+class BoundedTlsSocket(BoundedReads, ssl.SSLSocket):
     """The same with TLS."""
-
-    deadline: Deadline | None = None
-
-    def recv_into(self, *args: Any, **options: Any) -> int:
-        """Read, as long as the deadline allows."""
-        if self.deadline is not None:
-            self.settimeout(self.deadline.wait_s())
-        return super().recv_into(*args, **options)

@@ -1,6 +1,7 @@
 """What the readers of local files share: sides, counts, and the bound on an image's bytes."""
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ class Listed(NamedTuple):
     """Captions that are listed for it, whatever became of it."""
 
 
-class LocalRaw:
+class LocalRaw(ABC):
     """A split that lies in files. A kind of source says in `read` what is in them."""
 
     def __init__(self, run: Run, split: str) -> None:
@@ -32,9 +33,9 @@ class LocalRaw:
         self.total: int | None = None
         self.origin: dict[str, Any] = self.report.model_dump(exclude={"images"})
 
+    @abstractmethod
     def read(self, keys: Collection[str] | None) -> Iterator[Listed]:
         """The images of this side, in order; of ``keys`` alone, if they are given."""
-        raise NotImplementedError
 
     def outcomes(self) -> Iterator[Outcome]:
         """What became of every image, in the order of the source."""
