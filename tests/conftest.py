@@ -21,6 +21,18 @@ def fixed_seed():
     torch.manual_seed(0)
 
 
+@pytest.fixture(scope="module")
+def stream_project(tmp_path_factory):
+    """A project folder, the current one, with pairs, images and texts to make streams of."""
+    from made_shards import make_stream_project
+
+    folder = tmp_path_factory.mktemp("project")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        make_stream_project(folder)
+        yield folder
+
+
 @pytest.fixture
 def in_project(monkeypatch):
     """Run the test in the project folder, where `config/` lies."""

@@ -14,17 +14,8 @@ from made_shards import KINDS, NUM_IMAGES, NUM_PAIRS, make_stream_project
 BATCH = 11
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("project")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        make_stream_project(folder)
-        yield folder
-
-
-def stream_of(project, model="m3ae-b100", **pretrain):
-    return Stream(make_stream_project(project, **pretrain), model)
+def stream_of(stream_project, model="m3ae-b100", **pretrain):
+    return Stream(make_stream_project(stream_project, **pretrain), model)
 
 
 def mixture(pairs, images, texts):
@@ -71,8 +62,8 @@ def test_ranks_share_the_rows_of_a_step(count, world):
         assert {part.first for part in parts} == {step * count}
 
 
-def test_all_three_kinds_are_in_every_step(project):
-    stream = stream_of(project)
+def test_all_three_kinds_are_in_every_step(stream_project):
+    stream = stream_of(stream_project)
     counts = split_batch(BATCH, mixture(**KINDS))
     assert min(counts) > 0
     for step in range(5):
@@ -90,9 +81,9 @@ def test_all_three_kinds_are_in_every_step(project):
             assert (~batch.passage_padding[row]).sum() == len(words)
 
 
-def test_an_epoch_of_each_kind_has_every_sample_once(project):
+def test_an_epoch_of_each_kind_has_every_sample_once(stream_project):
     """23 pairs, 7 images and the passages, none of which divides by its count in a step."""
-    stream = stream_of(project)
+    stream = stream_of(stream_project)
     batches = [stream.step(step, BATCH) for step in range(60)]
     num_pairs = split_batch(BATCH, mixture(**KINDS)).pairs
     seen = {
@@ -107,9 +98,9 @@ def test_an_epoch_of_each_kind_has_every_sample_once(project):
         assert not np.array_equal(epochs[0], epochs[1])
 
 
-def test_the_kinds_have_orders_crops_and_masks_of_their_own(project):
+def test_the_kinds_have_orders_crops_and_masks_of_their_own(stream_project):
     """The same pictures as pairs and as images alone come in another order, cut and masked in other ways."""
-    stream = stream_of(project)
+    stream = stream_of(stream_project)
     stream.images = stream.pairs
     batches = [stream.step(step, 60) for step in range(4)]
     counts = split_batch(60, mixture(**KINDS))
@@ -128,22 +119,22 @@ def test_the_kinds_have_orders_crops_and_masks_of_their_own(project):
     assert not np.array_equal(first_pairs, first_images)
 
 
-def test_without_the_other_kinds_nothing_but_pairs_is_opened(project, monkeypatch):
+def test_without_the_other_kinds_nothing_but_pairs_is_opened(stream_project, monkeypatch):
     opened = []
     import m3ae.data.stream.stream as module
 
     for name in ("Pairs", "Passages"):
         whole = getattr(module, name)
         monkeypatch.setattr(module, name, lambda path, whole=whole: opened.append(path.name) or whole(path))
-    stream = stream_of(project, mixture={"pairs": 1.0, "images": 0.0, "texts": 0.0})
+    stream = stream_of(stream_project, mixture={"pairs": 1.0, "images": 0.0, "texts": 0.0})
     assert opened == ["train"]
     batch = stream.step(0, BATCH)
     assert len(batch.sample) == BATCH and len(batch.passage) == 0 == len(batch.passage_text)
 
 
-def test_captions_are_dropped_at_random_anew_in_each_epoch(project):
+def test_captions_are_dropped_at_random_anew_in_each_epoch(stream_project):
     only_pairs = {"pairs": 1.0, "images": 0.0, "texts": 0.0}
-    stream = stream_of(project, mixture=only_pairs, random_drop_text=0.4)
+    stream = stream_of(stream_project, mixture=only_pairs, random_drop_text=0.4)
     dropped = np.zeros((60, NUM_PAIRS), bool)
     for epoch in range(60):
         batch = stream.batch(epoch * NUM_PAIRS, (epoch + 1) * NUM_PAIRS)
@@ -151,15 +142,15 @@ def test_captions_are_dropped_at_random_anew_in_each_epoch(project):
     assert 0.36 < dropped.mean() < 0.44
     assert (dropped.mean(axis=0) > 0.1).all() and (dropped.mean(axis=0) < 0.8).all()
     assert len({tuple(epoch) for epoch in dropped}) == 60
-    kept_all = stream_of(project, mixture=only_pairs).batch(0, NUM_PAIRS)
+    kept_all = stream_of(stream_project, mixture=only_pairs).batch(0, NUM_PAIRS)
     assert not kept_all.padding.all(axis=1).any()
     assert np.array_equal(kept_all.image, stream.batch(0, NUM_PAIRS).image)
 
 
-def test_a_caption_is_dropped_when_either_rule_says_so(project):
+def test_a_caption_is_dropped_when_either_rule_says_so(stream_project):
     only_pairs = {"pairs": 1.0, "images": 0.0, "texts": 0.0}
-    stream = stream_of(project, mixture=only_pairs, random_drop_text=0.5)
-    both = stream_of(project, mixture=only_pairs, random_drop_text=0.5)
+    stream = stream_of(stream_project, mixture=only_pairs, random_drop_text=0.5)
+    both = stream_of(stream_project, mixture=only_pairs, random_drop_text=0.5)
     both.row = both.row.model_copy(update={"paired_share": 0.9})  # drops the ids 0 to 9 of a hundred
     at_random, either = stream.batch(0, NUM_PAIRS), both.batch(0, NUM_PAIRS)
     by_id = at_random.sample < 10

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from m3ae.data.stream import loader
-from m3ae.data.stream.loader import load_steps
+from m3ae.data.stream.loader import load_steps, next_of
 from m3ae.data.stream.mixture import split_batch
 from m3ae.data.stream.stream import Batch, Stream
 from m3ae.errors import UserError
@@ -23,23 +23,14 @@ ORDERS = {"image_order", "text_order", "passage_order"}
 PASSAGE_FIELDS = {"passage", "passage_text", "passage_padding", "passage_order"}
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("project")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        make_stream_project(folder)
-        yield folder
-
-
 @pytest.fixture(params=["sample", "batch"])
-def stream(request, project):
-    return Stream(make_stream_project(project, mask_scope=request.param), "m3ae-b100")
+def stream(request, stream_project):
+    return Stream(make_stream_project(stream_project, mask_scope=request.param), "m3ae-b100")
 
 
 @pytest.fixture
-def plain(project):
-    return Stream(make_stream_project(project), "m3ae-b100")
+def plain(stream_project):
+    return Stream(make_stream_project(stream_project), "m3ae-b100")
 
 
 def same(got, expected):
@@ -86,9 +77,9 @@ def test_all_ranks_together_have_the_batch_of_one(stream, world):
         same([whole], [stream.step(step, BATCH)])
 
 
-def test_four_ranks_with_workers_have_the_batches_of_one(project):
+def test_four_ranks_with_workers_have_the_batches_of_one(stream_project):
     only_pairs = {"pairs": 1.0, "images": 0.0, "texts": 0.0}
-    stream = Stream(make_stream_project(project, mixture=only_pairs, mask_scope="batch"), "m3ae-b100")
+    stream = Stream(make_stream_project(stream_project, mixture=only_pairs, mask_scope="batch"), "m3ae-b100")
     ranks = [
         list(load_steps(stream, BATCH, FIRST, LAST, workers, rank, 4))
         for rank, workers in enumerate([0, 1, 2, 0])
@@ -157,6 +148,16 @@ def test_a_killed_worker_is_one_line_and_nobody_waits_for_it(plain):
     gc.collect()
     psutil.wait_procs(workers, timeout=60)
     assert not [child for child in children() if child.pid not in before]
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError(104, "Connection reset by peer"), EOFError()])
+def test_a_worker_that_dies_while_it_hands_over_a_batch_is_the_same_line(error):
+    def batches():
+        raise error
+        yield
+
+    with pytest.raises(UserError, match="a data worker died .* use fewer workers"):
+        next_of(batches())
 
 
 def test_a_worker_that_hangs_is_given_up(plain, monkeypatch):

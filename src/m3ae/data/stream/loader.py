@@ -114,12 +114,11 @@ def next_of(batches: Iterator[TensorBatch | Failure]) -> TensorBatch | Failure |
     while True:
         try:
             return next(batches, None)
+        except (ConnectionError, EOFError) as error:  # it died while it handed over a batch
+            raise worker_died(error) from None
         except RuntimeError as error:
             if "exited unexpectedly" in str(error) or "killed by signal" in str(error):
-                raise UserError(
-                    f"a data worker died ({str(error).strip()}); it may have run out of memory: use fewer "
-                    "workers or a smaller batch, then run the command again"
-                ) from None
+                raise worker_died(error) from None
             if "timed out" not in str(error):
                 raise
         if time.monotonic() - asked > PATIENCE_S:
@@ -127,6 +126,14 @@ def next_of(batches: Iterator[TensorBatch | Failure]) -> TensorBatch | Failure |
                 f"expected a batch within {PATIENCE_S} s, none came from the data workers; look at the disk "
                 "or the network that holds the shards, then run the command again"
             )
+
+
+def worker_died(error: Exception) -> UserError:
+    """What to do about a data worker that is gone."""
+    return UserError(
+        f"a data worker died ({str(error).strip()}); it may have run out of memory: use fewer workers or a "
+        "smaller batch, then run the command again"
+    )
 
 
 def to_tensors(batch: Batch | Failure) -> TensorBatch | Failure:
