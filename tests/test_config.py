@@ -96,6 +96,10 @@ MISTAKES = {
         r"^run 'tinny': expected a file .*did you mean 'tiny'\?",
     ),
     "a circle": ({"extends": "micro"}, r"extends: the chain of runs comes back to 'micro'"),
+    "a network that is none": (
+        {"data": {"download": {"allow_networks": ["127.0.0.1/32", "intranet"]}}},
+        r"data\.download\.allow_networks\.1: .*expected networks such as 10\.1\.0\.0/16, got 'intranet'",
+    ),
     "a field of another source": (
         {"data": {"source": {"kind": "toy", "url": "x"}}},
         r"data\.source\.url: unknown key; expected one of",

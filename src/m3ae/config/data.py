@@ -1,10 +1,19 @@
 """Settings of the data: where pairs come from, how they are downloaded, cleaned and read."""
 
+from ipaddress import ip_network
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from m3ae.config.base import Count, Positive, Range, Rgb, Settings, Share
+
+
+def as_network(text: str) -> str:
+    """The text, if it names a network. Raises ValueError."""
+    try:
+        return str(ip_network(text))
+    except ValueError as error:
+        raise ValueError(f"expected networks such as 10.1.0.0/16, got {text!r} ({error})") from None
 
 
 class TsvSource(Settings):
@@ -140,7 +149,7 @@ class Download(Settings):
     """Token of the user agent that is sent, and whose opt-out headers are respected."""
     opt_out: list[str]
     """Directives of an X-Robots-Tag header that forbid the use of an image; [] respects none."""
-    allow_networks: list[str]
+    allow_networks: list[Annotated[str, AfterValidator(as_network)]]
     """Private networks (CIDR) that a list may name; [] keeps it out of the lab's network."""
     min_yield: Share
     """Refuse to go on when a smaller share of the rows came through download and cleaning."""
