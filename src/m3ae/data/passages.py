@@ -10,7 +10,6 @@ import os
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -20,8 +19,9 @@ from m3ae.config import Run
 from m3ae.config.data import Texts
 from m3ae.data.texts import Begins, Line, read_lines, text_files
 from m3ae.data.tokenfacts import TEXTS_FACTS, Tally, TextFile, TextsFacts, TokenizerFacts
-from m3ae.data.tokens import check_tokenizer, load_tokenizer
-from m3ae.data.wordfile import WordFile, WordWriter
+from m3ae.data.tokenized import TokenizedRows
+from m3ae.data.tokens import load_tokenizer
+from m3ae.data.wordfile import WordWriter
 from m3ae.data.wordpiece import encode, unknown_id
 from m3ae.errors import UserError
 from m3ae.files import atomic_write, sha256_of, write_text
@@ -191,7 +191,7 @@ class Packer:
             self.passages.append(passage)
 
 
-class Passages:
+class Passages(TokenizedRows):
     """The passages of a run, by number, mapped into memory.
 
     Raises UserError, one line, if the file is missing or broken, or made with another tokenizer than lies
@@ -199,18 +199,7 @@ class Passages:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = Path(path)
-        self._file = WordFile(self.path, COLUMN, LEVELS, FACTS)
-        self.tokenizer_sha256 = self._file.facts["tokenizer_sha256"]
-        self.vocab_size = int(self._file.facts["vocab_size"])
-        self.max_tokens = int(self._file.facts["max_tokens"])
-        check_tokenizer(self._file)
-
-    def __len__(self) -> int:
-        return len(self._file)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Passages, (self.path,)  # a spawned process maps the file itself
+        super().__init__(path, COLUMN, LEVELS, FACTS)
 
     def passage(self, number: int) -> np.ndarray:
         """The ids (uint16, or int32 for a large vocabulary) of a passage, 1 to ``max_tokens``."""

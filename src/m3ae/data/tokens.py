@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
@@ -15,7 +14,8 @@ from m3ae.config import Run
 from m3ae.data.manifest import MANIFEST, read_manifest
 from m3ae.data.shards import check_folder, iter_captions
 from m3ae.data.tokenfacts import TOKENS_MANIFEST, SplitFacts, Tally, TokenizerFacts, TokensManifest
-from m3ae.data.wordfile import WordFile, WordWriter
+from m3ae.data.tokenized import TokenizedRows
+from m3ae.data.wordfile import WordWriter
 from m3ae.data.wordpiece import bert_tokenizer, encode, train_tokenizer, unknown_id
 from m3ae.errors import UserError
 from m3ae.files import atomic_write, sha256_of, write_text
@@ -108,7 +108,7 @@ def load_tokenizer(path: Path) -> Tokenizer:
         ) from None
 
 
-class Tokens:
+class Tokens(TokenizedRows):
     """The word pieces of a split, by pair id, mapped into memory.
 
     Raises UserError, one line, if the file is missing, broken, or made from other captions than the shards
@@ -116,19 +116,8 @@ class Tokens:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = Path(path)
-        self._file = WordFile(self.path, COLUMN, LEVELS, FACTS)
-        self.tokenizer_sha256 = self._file.facts["tokenizer_sha256"]
-        self.vocab_size = int(self._file.facts["vocab_size"])
-        self.max_tokens = int(self._file.facts["max_tokens"])
-        check_tokenizer(self._file)
+        super().__init__(path, COLUMN, LEVELS, FACTS)
         self._check_shards()
-
-    def __len__(self) -> int:
-        return len(self._file)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Tokens, (self.path,)  # a spawned process maps the file itself
 
     def captions(self, id: int) -> list[np.ndarray]:
         """The ids (uint16, or int32 for a large vocabulary) of every caption of a pair, in their order."""
@@ -153,10 +142,3 @@ class Tokens:
             )
         if self._file.facts["captions_sha256"] != shards.captions_sha256:
             raise UserError(f"{self.path}: made from other captions than {path.parent} holds; {again}")
-
-
-def check_tokenizer(file: WordFile) -> None:
-    """Raise UserError if word pieces were made with another tokenizer than lies beside them."""
-    path = file.path.with_name("tokenizer.json")
-    if path.is_file() and sha256_of(path) != file.facts["tokenizer_sha256"]:
-        raise UserError(f"{file.path}: made with another tokenizer than {path}; {file.again}")
