@@ -24,9 +24,9 @@ from m3ae.data.download.download import download_split
 from m3ae.data.download.progress import Progress, count_file
 from m3ae.data.download.resume import finished_shards
 from m3ae.data.download.server import serve_folder
-from m3ae.data.source.lists import read_list
 from m3ae.data.source.sources import make_source
 from m3ae.errors import UserError
+from whole_list import read_list
 
 CONFIG = Path(__file__).parents[1] / "config"
 RUN = """extends: tiny

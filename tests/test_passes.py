@@ -26,10 +26,11 @@ from m3ae.data.download.report import host_of, yield_tables
 from m3ae.data.download.table import first_rows
 from m3ae.data.raw.img2dataset import Img2datasetRaw
 from m3ae.data.raw.samples import RawSample
-from m3ae.data.source.lists import Row, read_list, write_list
+from m3ae.data.source.lists import Row, write_list
 from m3ae.errors import UserError
 from raw_shards import encoded, picture
 from small_project import CHECKOUT
+from whole_list import read_list
 
 SHARD_SAMPLES = 10
 

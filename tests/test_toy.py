@@ -11,13 +11,13 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from m3ae.config.data import ToySource
-from m3ae.data.source.lists import read_list
 from m3ae.data.source.toy.attributes import COLOURS, DIGITS, PLACES, SIZES
 from m3ae.data.source.toy.captions import describe
 from m3ae.data.source.toy.digits import UNSEEN, digit_pools
 from m3ae.data.source.toy.scenes import RGB, draw_scene, paint
 from m3ae.data.source.toy.write import make_toy
 from m3ae.errors import UserError
+from whole_list import read_list
 
 HOST = "http://127.0.0.1:8765"
 SOURCE = ToySource(

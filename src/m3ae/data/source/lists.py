@@ -3,13 +3,10 @@
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from m3ae.errors import UserError
 from m3ae.files import atomic_write
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 HTTP = re.compile(r"https?://[^\s/?#]+", re.IGNORECASE)
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -20,21 +17,6 @@ class Row(NamedTuple):
 
     url: str
     caption: str
-
-
-def read_list(path: Path) -> "pd.DataFrame":
-    """Read a list: columns `url` and `captions` (list of str), a row per URL in first-seen order.
-
-    Raises UserError for a missing or empty list, and for a broken line (see `read_rows`).
-    """
-    import pandas as pd
-
-    captions: dict[str, list[str]] = {}
-    for row in read_rows(path):
-        captions.setdefault(row.url, []).append(row.caption)
-    if not captions:
-        raise UserError(f"{path}: expected lines `url<TAB>caption`, got an empty file; make the list again")
-    return pd.DataFrame({"url": list(captions), "captions": list(captions.values())})
 
 
 def read_rows(path: Path, on_broken: Callable[[int, str], object] | None = None) -> Iterator[Row]:
