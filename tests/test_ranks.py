@@ -156,7 +156,7 @@ def test_a_worker_that_dies_while_it_hands_over_a_batch_is_the_same_line(error):
         raise error
         yield
 
-    with pytest.raises(UserError, match="a data worker died .* use fewer workers"):
+    with pytest.raises(UserError, match=r"a data worker died .* use fewer workers"):
         next_of(batches())
 
 
