@@ -35,7 +35,7 @@ types: env ## mypy
 	mypy
 
 pytest: env ## the tests
-	pytest -n auto --maxprocesses 4 --dist loadfile
+	pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 clean: ## remove what `tiny` made, nothing else
 	rm -rf data/tiny results/tiny reports/tiny runs/tiny logs/tiny

@@ -13,6 +13,12 @@ install_import_hook(["m3ae.model", "m3ae.data.stream"], "beartype.beartype")
 PROJECT = Path(__file__).parents[1]
 
 
+def pytest_collection_modifyitems(items):
+    """Files with slow tests first: a long one that begins last would keep the other processes waiting."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(autouse=True)
 def fixed_seed():
     import torch
