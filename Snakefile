@@ -13,12 +13,6 @@ from m3ae.config.environment import prepare_jobs
 from m3ae.config.sources import brought_before, original_files, splits_of
 from m3ae.errors import UserError
 
-min_version
-
-from m3ae.config import load_run
-from m3ae.config.paths import DATA_ROOT
-from m3ae.errors import UserError
-
 min_version("9.27")
 
 unknown = sorted(set(config) - {"run", "data_root"})
