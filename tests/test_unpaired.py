@@ -11,20 +11,24 @@ from m3ae.config.load import merge
 from m3ae.config.models import RunSettings
 from m3ae.data.passages import make_passages
 from m3ae.data.stream.loader import TensorBatch
+from m3ae.data.stream.mixture import Counts
 from m3ae.data.stream.stream import Stream
 from m3ae.files import sha256_of
 from m3ae.records import read_record
 from m3ae.train.architecture import architecture_of
 from m3ae.train.build import build_model
 from m3ae.train.loop import inputs_of, pretrain
+from m3ae.train.machine import Machine
+from m3ae.train.objective import Normaliser, Objective
 from m3ae.train.optimizer import make_optimizer
-from m3ae.train.step import Normaliser, loss_of, train_step
+from m3ae.train.ranks import Ranks
+from m3ae.train.spread import Spread
+from m3ae.train.step import train_step
 from small_project import MICRO, WORDS, make_config, make_micro
 from test_workflow import copy_project, planned
 
 PAIRS, IMAGES, PASSAGES, CAPTION_SLOTS, PASSAGE_SLOTS, VOCAB = 5, 3, 4, 20, 30, 40
 PASSAGE_WORDS = range(30, 40)  # of the vocabulary: no caption has them
-CPU = torch.device("cpu")
 WEIGHT = 0.7
 
 
@@ -48,6 +52,15 @@ def run(in_project):
             "unpaired_text_loss_weight": WEIGHT,
         },
     )
+
+
+def loss_of(model, batch, normalise, weight, parts=1):
+    """The loss of a batch that is a whole step, and its terms by name."""
+    objective = Objective(model, normalise, weight)
+    counts = Counts(PAIRS, len(batch.image) - PAIRS, len(batch.passage))
+    found = [objective(part, counts) for part in objective.split(batch, parts)]
+    names = found[0].named
+    return sum(part.loss for part in found), {name: sum(p.named[name] for p in found) for name in names}
 
 
 def made_words(rows, slots, low, high):
@@ -112,25 +125,27 @@ def by_hand(model, batch, normalise):
 
 @pytest.mark.parametrize("scope", ["sample", "batch"])
 def test_a_step_of_all_three_kinds_is_the_sum_of_three_forward_passes(run, scope):
-    model, normalise = build_model(run, "m3ae-b100", VOCAB), Normaliser(run.settings.data.image, CPU)
+    model, normalise = build_model(run, "m3ae-b100", VOCAB), Normaliser(run.settings.data.image)
     batch = made_batch(run, scope)
-    loss, parts = by_hand(model, batch, normalise)
+    loss, terms = by_hand(model, batch, normalise)
     loss.backward()
     norm = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]).norm()
     got, losses = loss_of(model, batch, normalise, WEIGHT)
     torch.testing.assert_close(got, loss, rtol=0, atol=1e-6)
-    assert losses.keys() == parts.keys()
-    for name, value in parts.items():
+    assert losses.keys() == terms.keys()
+    for name, value in terms.items():
         torch.testing.assert_close(losses[name], value, rtol=0, atol=1e-6)
     optimizer = make_optimizer(model, run.settings.pretrain)
-    result = train_step(model, optimizer, batch, 1e-3, normalise, run.settings.pretrain)
+    spread = Spread(Objective(model, normalise, WEIGHT), Ranks(), Machine())
+    parts, counts = spread.objective.split(batch, 3), Counts(PAIRS, IMAGES, PASSAGES)
+    result = train_step(spread, optimizer, parts, counts, 1e-3, "fp32")
     torch.testing.assert_close(result.grad_norm, norm, rtol=1e-5, atol=0)
-    for name, value in parts.items():
+    for name, value in terms.items():
         torch.testing.assert_close(result.losses[name], value.detach(), rtol=0, atol=1e-6)
 
 
 def test_gradients_reach_the_words_of_passages_and_of_captions(run):
-    model, normalise = build_model(run, "m3ae-b100", VOCAB), Normaliser(run.settings.data.image, CPU)
+    model, normalise = build_model(run, "m3ae-b100", VOCAB), Normaliser(run.settings.data.image)
     batch = made_batch(run, "sample")
     loss_of(model, batch, normalise, WEIGHT)[0].backward()
     grad = model.word_embedding.weight.grad.abs().sum(dim=1)
@@ -143,7 +158,7 @@ def test_gradients_reach_the_words_of_passages_and_of_captions(run):
 
 def test_an_image_that_never_had_a_caption_counts_as_one_that_lost_it(run):
     """The authors' rule for dropped captions: 0 in the mean. Text weighs less, the more images are alone."""
-    model, normalise = build_model(run, "m3ae-b100", VOCAB), Normaliser(run.settings.data.image, CPU)
+    model, normalise = build_model(run, "m3ae-b100", VOCAB), Normaliser(run.settings.data.image)
     batch = made_batch(run, "sample")
     pairs = batch._replace(
         **{
@@ -156,7 +171,7 @@ def test_an_image_that_never_had_a_caption_counts_as_one_that_lost_it(run):
 
 
 def test_nothing_is_computed_for_passages_that_are_absent_or_have_no_weight(run):
-    model, normalise = build_model(run, "m3ae-b100", VOCAB), Normaliser(run.settings.data.image, CPU)
+    model, normalise = build_model(run, "m3ae-b100", VOCAB), Normaliser(run.settings.data.image)
     batch = made_batch(run, "sample")
     none = batch._replace(
         passage=batch.passage[:0],
@@ -173,7 +188,7 @@ def test_nothing_is_computed_for_passages_that_are_absent_or_have_no_weight(run)
 
 
 def test_an_mae_is_given_the_images_alone(run):
-    model, normalise = build_model(run, "mae-b100", VOCAB), Normaliser(run.settings.data.image, CPU)
+    model, normalise = build_model(run, "mae-b100", VOCAB), Normaliser(run.settings.data.image)
     batch = made_batch(run, "sample")
     loss, losses = loss_of(model, batch, normalise, WEIGHT)
     assert set(losses) == {"image_loss"}
@@ -193,7 +208,7 @@ def test_a_model_has_slots_for_the_longest_text_of_its_mixture(run):
 
 
 def test_more_slots_change_nothing_for_captions(run):
-    batch, normalise = made_batch(run, "sample"), Normaliser(run.settings.data.image, CPU)
+    batch, normalise = made_batch(run, "sample"), Normaliser(run.settings.data.image)
     without = settings_with(run.settings, pretrain={"mixture": {"texts": 0.0}})
     losses = [
         loss_of(build_model(r, "m3ae-b100", VOCAB), batch._replace(passage=batch.passage[:0]), normalise, 1.0)

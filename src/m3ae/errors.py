@@ -6,6 +6,9 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 
+TRY_AGAIN = 75  # exit code (EX_TEMPFAIL): the state is saved, run the same command again
+
+
 class UserError(ValueError):
     """A mistake that the user can mend: what was expected, what came, what to do.
 

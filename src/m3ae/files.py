@@ -13,8 +13,8 @@ from m3ae.errors import UserError
 
 
 @contextmanager
-def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO]:
-    """Open a temporary neighbour of ``path``; rename it to ``path`` if the block succeeds.
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary neighbour of ``path``, an empty file; it becomes ``path`` if the block succeeds.
 
     After a failure (an exception, a kill, a full disk) the old file is untouched.
     """
@@ -28,9 +28,9 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO]
             "choose a folder that exists and is writable, then run the command again"
         ) from None
     try:
-        with os.fdopen(handle, mode, encoding=None if "b" in mode else "utf-8") as file:
-            yield file
-            file.flush()
+        os.close(handle)
+        yield Path(temporary)
+        with open(temporary, "rb") as file:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
@@ -38,6 +38,14 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO]
         raise UserError(f"{path}: cannot be written ({error.strerror}); nothing was replaced") from None
     finally:
         Path(temporary).unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO]:
+    """Open a temporary neighbour of ``path``; it becomes ``path`` if the block succeeds."""
+    encoding = None if "b" in mode else "utf-8"
+    with atomic_path(path) as temporary, open(temporary, mode, encoding=encoding) as file:
+        yield file
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

@@ -1,5 +1,7 @@
 """Masked autoencoding of pairs."""
 
+from m3ae.config import launch
+
 
 rule pretrain:
     """Train one encoder. Re-entrant: a killed job goes on from its last checkpoint in runs/."""
@@ -22,13 +24,17 @@ rule pretrain:
         record="results/{run}/{model}/pretrain.json",
     log:
         "logs/{run}/{model}/pretrain.log",
-    retries: 3
-    threads: 1  # one computes; more decode ahead, as a GPU needs: set-threads in the profile
+    retries: launch.retries(workflow)  # three, or `restarts` of the profile
+    threads: 1  # of a node. One for each device computes, more decode ahead: set-threads in the profile
     params:
         stage=lambda w: run.stage("pretrain", w.model),
+        # The machine, as the profile's set-resources gives it: gpu, nodes, device_batch, parallel, recompute,
+        # tensorboard. Made from resources, these two are in no record: another machine plans nothing.
+        m3ae=launch.command,
+        options=launch.options,
     shell:
-        "m3ae pretrain --run {wildcards.run} --model {wildcards.model}"
-        " --workers $(({threads} - 1)) --log {log}"
+        "{params.m3ae} pretrain --run {wildcards.run} --model {wildcards.model}"
+        " {params.options} --log {log}"
 
 
 rule heldout:

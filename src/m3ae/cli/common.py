@@ -10,9 +10,7 @@ from typing import IO, Any
 
 import click
 
-from m3ae.errors import Again, UserError
-
-TRY_AGAIN = 75  # EX_TEMPFAIL: the state is saved, run the same command again
+from m3ae.errors import TRY_AGAIN, Again, UserError
 
 # What the machine may refuse to any command, in words that say what to do.
 REFUSALS = {

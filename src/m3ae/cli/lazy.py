@@ -19,7 +19,7 @@ class LazyGroup(click.Group):
         if cmd_name not in self.commands_by_name:
             return None
         module = importlib.import_module(f"m3ae.cli.{self.commands_by_name[cmd_name][0]}")
-        return getattr(module, cmd_name)
+        return getattr(module, cmd_name.replace("-", "_"))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""

@@ -48,9 +48,9 @@ def sizes(run_name: str) -> None:
 
 def cells(model: str, a: "Architecture") -> list[str]:
     """A row of the table."""
-    from m3ae.model.cost import num_encoder_parameters, num_parameters, training_flops
+    from m3ae.model.cost import authors_flops, num_encoder_parameters, num_parameters, training_flops
 
-    authors, ours = training_flops(a, heads_on_all=True), training_flops(a, heads_on_all=False)
+    authors, ours = authors_flops(a), training_flops(a)
     return [
         model,
         f"{a.width} x {a.depth} x {a.num_heads}",

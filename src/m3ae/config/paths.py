@@ -93,6 +93,10 @@ class Paths:
         """Training state: survives failures, is not a result."""
         return Path("runs") / self.run / model
 
+    def pictures(self, model: str) -> Path:
+        """Reconstructions, drawn while a model learns."""
+        return Path("logs") / self.run / model / "pictures"
+
     @property
     def reports(self) -> Path:
         """Tables, figures and pages."""

@@ -40,7 +40,7 @@ def pretrain(run: RunSettings, model: Model | None) -> dict[str, Any]:
     """A row's own settings, resolved: what the row overrides does not stand there twice."""
     assert model is not None
     recipe = run.pretrain.plain()
-    for operational in ("checkpoint_minutes", "log_steps"):
+    for operational in ("checkpoint_minutes", "log_steps", "picture_steps"):
         del recipe[operational]  # how it is watched and saved, not what comes out
     if model.text_mask_ratio is not None:
         recipe["text_mask_ratio"] = model.text_mask_ratio

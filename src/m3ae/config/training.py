@@ -82,6 +82,8 @@ class Pretrain(Settings):
     """Time between checkpoints of the training state (minutes)."""
     log_steps: Positive
     """Steps between two lines of the step log."""
+    picture_steps: Count
+    """Steps between two reconstruction pictures in logs/; 0 draws none."""
 
 
 class Model(Settings):

@@ -1,11 +1,9 @@
 """Figure 2: what was there, what the model saw, what it made of the rest."""
 
 import json
-from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from m3ae.config.run import Run
@@ -13,18 +11,9 @@ from m3ae.data.tokens import load_tokenizer
 from m3ae.evaluate.heldout_pairs import HeldoutBatch, HeldoutPairs
 from m3ae.files import atomic_write, write_text
 from m3ae.model.m3ae import M3AE, Output
-from m3ae.model.patches import to_image, to_patches
+from m3ae.model.patches import to_patches
+from m3ae.model.pictures import sheet, triple
 from m3ae.model.weights import load_encoder
-
-GREY = 0.5  # of a hidden patch
-
-
-class Triple(NamedTuple):
-    """Pictures with values in [0, 1]: (batch, 3, side, side)."""
-
-    original: Float[Tensor, "batch 3 side side"]
-    masked: Float[Tensor, "batch 3 side side"]
-    rebuilt: Float[Tensor, "batch 3 side side"]
 
 
 def draw_reconstructions(run: Run) -> None:
@@ -40,25 +29,8 @@ def draw_reconstructions(run: Run) -> None:
         {"model": name, "caption": words, "image_error": error}
         for words, error in zip(describe(run, batch, output), errors(model, batch, output), strict=True)
     ]
-    draw(run, triple(run, model, batch, output))
+    draw(run, model, batch, output)
     write_text(run.paths.reports / "figure2.json", json.dumps(pictures, indent=1) + "\n")
-
-
-def triple(run: Run, model: M3AE, batch: HeldoutBatch, output: Output) -> Triple:
-    """Original, visible patches on grey, and visible patches with the prediction in place of the rest."""
-    a, image = model.architecture, run.settings.data.image
-    mean, std = torch.tensor(image.mean), torch.tensor(image.std)
-
-    def picture(patches: Tensor) -> Tensor:
-        pixels = to_image(patches, a.patch_px) * std.view(3, 1, 1) + mean.view(3, 1, 1)
-        return pixels.clamp(0, 1)
-
-    assert output.image_prediction is not None
-    assert output.image_hidden is not None
-    truth, hidden = to_patches(batch.image, a.patch_px), output.image_hidden[:, :, None]
-    grey = ((GREY - mean) / std).repeat(a.patch_px**2)
-    rebuilt = torch.where(hidden, output.image_prediction, truth)
-    return Triple(picture(truth), picture(torch.where(hidden, grey, truth)), picture(rebuilt))
 
 
 def errors(model: M3AE, batch: HeldoutBatch, output: Output) -> list[float]:
@@ -87,14 +59,16 @@ def describe(run: Run, batch: HeldoutBatch, output: Output) -> list[list[tuple[s
     ]
 
 
-def draw(run: Run, pictures: Triple) -> None:
+def draw(run: Run, model: M3AE, batch: HeldoutBatch, output: Output) -> None:
     """One column for each pair; rows: original, masked, rebuilt."""
     from PIL import Image
 
-    rows = [torch.cat(list(row), dim=2) for row in pictures]
-    sheet = (torch.cat(rows, dim=1) * 255).round().byte().permute(1, 2, 0).numpy()
-    scale = max(1, 128 // pictures.original.shape[-1])
-    image = Image.fromarray(sheet)
-    image = image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
+    image = run.settings.data.image
+    mean, std = torch.tensor(image.mean), torch.tensor(image.std)
+    assert output.image_prediction is not None
+    assert output.image_hidden is not None
+    pictures = triple(
+        model.architecture, batch.image, output.image_prediction, output.image_hidden, mean, std
+    )
     with atomic_write(run.paths.reports / "figure2.png") as file:
-        image.save(file, format="PNG")
+        Image.fromarray(sheet(pictures).numpy()).save(file, format="PNG")

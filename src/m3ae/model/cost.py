@@ -5,9 +5,11 @@ activations, look-ups and sums do not. The backward pass counts as two forward p
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from m3ae.model.architecture import Architecture
 
+Number = int | float  # counts are whole, means of them need not be
 PASSES = 3  # forward, gradients of the inputs, gradients of the weights
 
 
@@ -15,21 +17,21 @@ PASSES = 3  # forward, gradients of the inputs, gradients of the weights
 class Flops:
     """FLOPs of one sample's forward pass, part by part."""
 
-    embedding: int
-    """Every patch is embedded before any is hidden; words are looked up."""
-    encoder: int
-    projection: int
+    embedding: Number
+    """Of patches; words are looked up."""
+    encoder: Number
+    projection: Number
     """From the encoder's width to the decoder's."""
-    decoder: int
-    heads: int
+    decoder: Number
+    heads: Number
 
     @property
-    def forward(self) -> int:
+    def forward(self) -> Number:
         """All parts."""
         return self.embedding + self.encoder + self.projection + self.decoder + self.heads
 
     @property
-    def training(self) -> int:
+    def training(self) -> Number:
         """Forward and backward.
 
         Pixels need no gradient, so this is too much by one forward pass of ``embedding`` (0.1 to 0.4 % in
@@ -48,27 +50,58 @@ class Flops:
         return (self.projection + self.decoder + self.heads) / self.forward
 
 
-def training_flops(a: Architecture, heads_on_all: bool) -> Flops:
-    """FLOPs of a sample: an image, and a caption of ``max_tokens`` slots if the model reads text.
+class TextTokens(NamedTuple):
+    """How many tokens of a text are computed, on average over a batch: rows are filled up to the longest."""
 
-    ``heads_on_all`` applies the heads to every patch and word, as the authors' code does; without, to hidden
-    ones alone, as our training does.
+    slots: Number
+    visible: Number
+    hidden: Number
+    """In the decoder's last block."""
+    words: Number
+    """Hidden words, which the text head sees."""
+
+
+def training_flops(a: Architecture, text: TextTokens | None = None, image: bool = True) -> Flops:
+    """FLOPs of a sample as our training computes it (`m3ae.model.lean`): an image, a text or both.
+
+    Without ``text``, a model that reads words gets a caption of all its slots: the most that one can cost.
     """
-    words = a.max_tokens if a.has_text else 0
-    visible_patches, visible_words = (
-        visible(a.num_patches, a.image_mask_ratio),
-        visible(words, a.text_mask_ratio),
+    if text is None:
+        text = longest_text(a) if a.has_text else TextTokens(0, 0, 0, 0)
+    patches = a.num_patches if image else 0
+    seen = visible(patches, a.image_mask_ratio)
+    encoded, decoded = 1 + seen + text.visible, 1 + patches + text.slots  # 1: CLS
+    asking, width = patches - seen + text.hidden, a.decoder_width
+    return Flops(
+        embedding=linear_flops(seen, a.patch_values, a.width),
+        encoder=a.depth * block_flops(encoded, a.width, a.mlp_ratio),
+        projection=linear_flops(encoded, a.width, width),
+        decoder=(a.decoder_depth - 1) * block_flops(decoded, width, a.mlp_ratio)
+        + last_block_flops(decoded, asking, width, a.mlp_ratio),
+        heads=linear_flops(patches - seen, width, a.patch_values)
+        + linear_flops(text.words, width, a.vocab_size),
     )
-    encoded, decoded = 1 + visible_patches + visible_words, 1 + a.num_patches + words  # 1: CLS
-    head_patches = a.num_patches if heads_on_all else a.num_patches - visible_patches
-    head_words = words if heads_on_all else words - visible_words
+
+
+def longest_text(a: Architecture) -> TextTokens:
+    """A text that fills every slot."""
+    seen = visible(a.max_tokens, a.text_mask_ratio)
+    hidden = a.max_tokens - seen
+    return TextTokens(a.max_tokens, seen, hidden, hidden)
+
+
+def authors_flops(a: Architecture) -> Flops:
+    """FLOPs of a sample as the authors' code computes it: every slot, every patch, heads on all of them."""
+    words = a.max_tokens if a.has_text else 0
+    encoded = 1 + visible(a.num_patches, a.image_mask_ratio) + visible(words, a.text_mask_ratio)  # 1: CLS
+    decoded = 1 + a.num_patches + words
     return Flops(
         embedding=linear_flops(a.num_patches, a.patch_values, a.width),
         encoder=a.depth * block_flops(encoded, a.width, a.mlp_ratio),
         projection=linear_flops(encoded, a.width, a.decoder_width),
         decoder=a.decoder_depth * block_flops(decoded, a.decoder_width, a.mlp_ratio),
-        heads=linear_flops(head_patches, a.decoder_width, a.patch_values)
-        + linear_flops(head_words, a.decoder_width, a.vocab_size),
+        heads=linear_flops(a.num_patches, a.decoder_width, a.patch_values)
+        + linear_flops(words, a.decoder_width, a.vocab_size),
     )
 
 
@@ -77,16 +110,27 @@ def visible(tokens: int, ratio: float) -> int:
     return int(tokens * (1.0 - ratio))
 
 
-def linear_flops(tokens: int, width_in: int, width_out: int) -> int:
+def linear_flops(tokens: Number, width_in: int, width_out: int) -> Number:
     """A linear layer on ``tokens`` vectors."""
     return 2 * tokens * width_in * width_out
 
 
-def block_flops(tokens: int, width: int, mlp_ratio: int) -> int:
+def block_flops(tokens: Number, width: int, mlp_ratio: int) -> Number:
     """A transformer block: query, key, value and output, the MLP, and two products of attention."""
-    linear = 4 * width + 2 * mlp_ratio * width
-    attention = 2 * tokens  # each token with each, once for the weights and once for the values
-    return 2 * tokens * width * (linear + attention)
+    return last_block_flops(tokens, tokens, width, mlp_ratio)
+
+
+def last_block_flops(tokens: Number, asking: Number, width: int, mlp_ratio: int) -> Number:
+    """A block of which ``asking`` tokens come out: keys and values of all, the rest of those alone."""
+    keys_and_values = linear_flops(tokens, width, 2 * width)
+    query_and_output, mlp = (
+        2 * linear_flops(asking, width, width),
+        2 * linear_flops(asking, width, mlp_ratio * width),
+    )
+    attention = (
+        2 * 2 * asking * tokens * width
+    )  # each with each, once for the weights and once for the values
+    return keys_and_values + query_and_output + mlp + attention
 
 
 def num_parameters(a: Architecture) -> int:

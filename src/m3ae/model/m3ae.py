@@ -11,10 +11,12 @@ from torch import Tensor, nn
 
 from m3ae.model.architecture import Architecture
 from m3ae.model.blocks import Transformer, init_linear, init_normal
+from m3ae.model.linear import Linear
 from m3ae.model.losses import normalise_patches, patch_error, word_loss
 from m3ae.model.masking import Shuffle, shuffle, take, unshuffle
 from m3ae.model.patches import to_patches
 from m3ae.model.positions import patch_positions, word_positions
+from m3ae.model.words import Words, plan_words
 
 Image = Float[Tensor, "batch 3 height width"]
 Text = Int[Tensor, "batch words"]
@@ -31,6 +33,18 @@ class Output(NamedTuple):
     text_logits: Float[Tensor, "batch words vocab"] | None
     image_hidden: Bool[Tensor, "batch patches"] | None
     text_hidden: Bool[Tensor, "batch words"] | None
+
+
+class Losses(NamedTuple):
+    """What training needs of a pass: sums over its rows, divided by a count, so that parts add up."""
+
+    loss: Float[Tensor, ""]
+    image_loss: Float[Tensor, ""] | None
+    text_loss: Float[Tensor, ""] | None
+    image_errors: Float[Tensor, " batch"] | None
+    """Error of each image, without gradient."""
+    text_errors: Float[Tensor, " batch"] | None
+    """Loss of each text, without gradient."""
 
 
 class Encoded(NamedTuple):
@@ -57,16 +71,16 @@ class M3AE(nn.Module):
         super().__init__()
         self.architecture = a = architecture
         # The order of creation is the order of the first random numbers, and of the optimiser.
-        self.patch_embedding = nn.Linear(a.patch_values, a.width)
+        self.patch_embedding = Linear(a.patch_values, a.width)
         self.cls_token = nn.Parameter(torch.empty(a.width))
         self.encoder = Transformer(a.width, a.depth, a.num_heads, a.mlp_ratio, a.gelu)
         if a.has_decoder:
-            self.decoder_embedding = nn.Linear(a.width, a.decoder_width)
+            self.decoder_embedding = Linear(a.width, a.decoder_width)
             self.decoder = Transformer(
                 a.decoder_width, a.decoder_depth, a.decoder_num_heads, a.mlp_ratio, a.gelu
             )
             self.image_mask_token = nn.Parameter(torch.empty(a.decoder_width))
-            self.image_head = nn.Linear(a.decoder_width, a.patch_values)
+            self.image_head = Linear(a.decoder_width, a.patch_values)
         if a.has_text:
             self.word_embedding = nn.Embedding(a.vocab_size, a.width)
         if a.has_text and a.has_decoder:
@@ -102,15 +116,20 @@ class M3AE(nn.Module):
     def embed_image(self, image: Image) -> Float[Tensor, "batch patches dim"]:
         """Patches, their positions and their type. Any square image of whole patches will do."""
         a = self.architecture
+        x = self.patch_embedding(to_patches(self.checked(image), a.patch_px))
+        x = x + self.image_positions_for(x.shape[1], "image_positions")
+        return x + self.image_type if a.type_embedding else x
+
+    def checked(self, image: Image) -> Image:
+        """``image``, if it can be cut into patches; else ValueError."""
+        a = self.architecture
         height, width = image.shape[2:]
         if height != width or height % a.patch_px or image.shape[1] != 3:
             raise ValueError(
                 f"expected square images of shape (B, 3, S, S), S a multiple of {a.patch_px} px "
                 f"(trained at {a.image_px}), got {tuple(image.shape)}"
             )
-        x = self.patch_embedding(to_patches(image, a.patch_px))
-        x = x + self.image_positions_for(x.shape[1], "image_positions")
-        return x + self.image_type if a.type_embedding else x
+        return image
 
     def image_positions_for(self, count: int, name: str) -> Float[Tensor, "patches dim"]:
         """The positions ``name`` of an image of ``count`` patches: a formula, so every size has them."""
@@ -122,12 +141,17 @@ class M3AE(nn.Module):
     def embed_text(self, text: Text) -> Float[Tensor, "batch words dim"]:
         """Words, their positions and their type."""
         a = self.architecture
+        self.check_text(text)
+        x = self.word_embedding(text) + self.get_buffer("text_positions")[: text.shape[1]]
+        return x + self.text_type if a.type_embedding else x
+
+    def check_text(self, text: Text) -> None:
+        """Raise ValueError if this model cannot read ``text``."""
+        a = self.architecture
         if not a.has_text:
             raise ValueError("expected no text: this model is an MAE, it reads images alone")
         if text.shape[1] > a.max_tokens:
             raise ValueError(f"expected at most {a.max_tokens} word slots, got {text.shape[1]}")
-        x = self.word_embedding(text) + self.get_buffer("text_positions")[: text.shape[1]]
-        return x + self.text_type if a.type_embedding else x
 
     def encode(
         self, image: Image | None = None, text: Text | None = None, padding: Padding | None = None
@@ -231,6 +255,68 @@ class M3AE(nn.Module):
             counts = ~padding.take_along_dim(hidden, dim=1)
         return word_loss(logits, text.take_along_dim(hidden, dim=1), counts)
 
+    def losses(
+        self,
+        image: Image | None,
+        image_order: Int[Tensor, "*batch patches"] | None,
+        words: Words | None,
+        samples: int | None = None,
+        image_mask_ratio: float | None = None,
+    ) -> Losses:
+        """The losses of ``forward`` for training, with nothing computed that they throw away (lean.py).
+
+        ``words`` are planned beforehand, so that nothing waits for the device. ``samples`` divides the sums
+        over rows, where this batch is a part of a step (default: its own number).
+        """
+        from m3ae.model.lean import lean_losses, see  # it imports this file
+
+        a = self.architecture
+        self.check_decoder()
+        if words is not None:
+            self.check_text(words.text)
+        patches = None if image is None else to_patches(self.checked(image), a.patch_px)
+        ratio = a.image_mask_ratio if image_mask_ratio is None else image_mask_ratio
+        return lean_losses(self, see(patches, image_order, ratio, words), samples)
+
+    def losses_alone(
+        self,
+        image: Image | None,
+        text: Text | None,
+        padding: Padding | None,
+        orders: tuple[Tensor | None, Tensor | None],
+        ratios: tuple[float, float],
+    ) -> Output:
+        """``forward`` without predictions: draw what is hidden, plan the words, take the losses."""
+        one = self.architecture.mask_scope == "batch"
+        image_shuffle = text_shuffle = words = None
+        if image is not None:
+            patch_px = self.architecture.patch_px
+            corners = self.checked(image)[:, 0, ::patch_px, ::patch_px].flatten(1)  # one value of each patch
+            image_shuffle = shuffle(orders[0], corners, ratios[0], one)
+        if text is not None:
+            self.check_text(text)
+            text_shuffle = shuffle(orders[1], text, ratios[1], one)
+            words = plan_words(text, padding, text_shuffle.order, ratios[1])
+        order = None if image_shuffle is None else image_shuffle.order
+        losses = self.losses(image, order, words, image_mask_ratio=ratios[0])
+        return Output(
+            losses.loss,
+            losses.image_loss,
+            losses.text_loss,
+            None,
+            None,
+            image_shuffle.is_hidden if image_shuffle else None,
+            text_shuffle.is_hidden if text_shuffle else None,
+        )
+
+    def check_decoder(self) -> None:
+        """Raise ValueError if this is an encoder alone."""
+        if not self.architecture.has_decoder:
+            raise ValueError(
+                "expected a model with its decoder; this one has an encoder alone, which gives "
+                "representations (encode) and no loss: load the full checkpoint"
+            )
+
     def forward(
         self,
         image: Image | None = None,
@@ -246,7 +332,7 @@ class M3AE(nn.Module):
 
         ``image`` is normalised; ``padding`` is True where a word slot is empty. The orders replace the
         random draw: the first ``int(n * (1 - ratio))`` tokens of an order stay visible. With
-        ``predictions=False`` neither image nor logits are built for visible tokens.
+        ``predictions=False`` only what the losses need is computed (`losses`).
         """
         a = self.architecture
         ratios = (
@@ -254,11 +340,9 @@ class M3AE(nn.Module):
             a.text_mask_ratio if text_mask_ratio is None else text_mask_ratio,
         )
         check_inputs(image, text, padding)
-        if not a.has_decoder:
-            raise ValueError(
-                "expected a model with its decoder; this one has an encoder alone, which gives "
-                "representations (encode) and no loss: load the full checkpoint"
-            )
+        self.check_decoder()
+        if not predictions:
+            return self.losses_alone(image, text, padding, (image_order, text_order), ratios)
         encoded = self.encode_visible(image, text, padding, (image_order, text_order), ratios)
         decoded = self.decode(encoded, padding)
         image_loss = text_loss = None
@@ -275,8 +359,8 @@ class M3AE(nn.Module):
             loss,
             image_loss,
             text_loss,
-            self.image_head(decoded.image) if predictions and decoded.image is not None else None,
-            self.text_head(decoded.text) if predictions and decoded.text is not None else None,
+            self.image_head(decoded.image) if decoded.image is not None else None,
+            self.text_head(decoded.text) if decoded.text is not None else None,
             encoded.image_shuffle.is_hidden if encoded.image_shuffle else None,
             encoded.text_shuffle.is_hidden if encoded.text_shuffle else None,
         )

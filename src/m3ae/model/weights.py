@@ -22,8 +22,15 @@ def save_encoder(model: M3AE, path: Path, origin: dict[str, Any] | None = None) 
 
     ``origin`` says where weights that were not trained here came from.
     """
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    facts = model.architecture.plain() | ({ORIGIN: origin} if origin else {})
+    write_encoder(model.architecture, dict(model.state_dict()), path, origin)
+
+
+def write_encoder(
+    architecture: Architecture, weights: dict[str, Tensor], path: Path, origin: dict[str, Any] | None = None
+) -> None:
+    """As ``save_encoder``, from whole tensors by name."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    facts = architecture.plain() | ({ORIGIN: origin} if origin else {})
     with atomic_write(path) as file:
         file.write(save(tensors, {"architecture": json.dumps(facts, sort_keys=True)}))
 

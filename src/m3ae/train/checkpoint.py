@@ -1,22 +1,29 @@
 """Training state on disk: whole or absent, checked by hash, the last good one found again.
 
 A checkpoint is a safetensors file (weights, both Adam moments) and a JSON note with its SHA-256, written
-last. A kill between the two, or a torn file, leaves the checkpoint before it in force.
+last. A kill between the two, or a torn file, leaves the checkpoint before it in force. The file is the same
+for any number of ranks, and can be read by any.
 """
 
+import hashlib
 import json
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save
-from torch import nn
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 from m3ae.errors import UserError
-from m3ae.files import atomic_write, sha256_of, write_text
+from m3ae.files import atomic_path, sha256_of, write_text
 
 KEPT = 2
+STATE_BYTES = 12  # of a parameter in a checkpoint: its value and two moments in fp32
 
 
 @dataclass(frozen=True)
@@ -25,38 +32,89 @@ class Checkpoint:
 
     step: int
     tensors: Path
+    interval: dict[str, Any]
+    """What had been summed since the last line of the step log."""
 
 
-def save_checkpoint(folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Write the state after ``step`` steps, then drop all but the last two checkpoints."""
-    tensors = {name: value.detach() for name, value in model.state_dict(prefix="model.").items()}
-    tensors |= optimizer_tensors(model, optimizer)
-    path = folder / f"checkpoint-{step:08d}.safetensors"
-    with atomic_write(path) as file:
-        file.write(save({name: t.cpu().contiguous() for name, t in tensors.items()}))
-    write_text(path.with_suffix(".json"), json.dumps({"step": step, "sha256": sha256_of(path)}) + "\n")
-    for note in sorted(folder.glob("checkpoint-*.json"))[:-KEPT]:
-        note.unlink()
-        note.with_suffix(".safetensors").unlink(missing_ok=True)
+def state_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, Tensor]]:
+    """Weights, Adam's moments and step counts by name, as they lie on the device (parts, with FSDP)."""
+    for name, value in model.state_dict(prefix="model.").items():
+        yield name, value.detach()
+    for name, parameter in model.named_parameters():
+        for key, value in optimizer.state[parameter].items():
+            yield f"optimizer.{key}.{name}", value
 
 
-def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """Adam's moments and step counts, by the name of their parameter."""
-    return {
-        f"optimizer.{key}.{name}": value
-        for name, parameter in model.named_parameters()
-        for key, value in optimizer.state[parameter].items()
-    }
+def whole_state(model: nn.Module, optimizer: torch.optim.Optimizer, keep: bool = True) -> dict[str, Tensor]:
+    """The state on the processor, put together from all ranks; every rank must call this, and may drop it."""
+    state = {}
+    for name, value in state_tensors(model, optimizer):
+        whole = value.full_tensor() if isinstance(value, DTensor) else value
+        if keep:
+            state[name] = whole.cpu().contiguous()
+    return state
 
 
-def last_good(folder: Path, warn: Any = print) -> Checkpoint | None:
+def save_checkpoint(
+    folder: Path, step: int, state: dict[str, Tensor], interval: dict[str, Any] | None = None
+) -> None:
+    """Write the state after ``step`` steps, then drop all others but the one before it.
+
+    Those of later steps go too: they were passed over as damaged, or this would not be written.
+    """
+    path = checkpoint_path(folder, step)
+    with atomic_path(path) as temporary:
+        write_tensors(state, temporary)
+    note = {"step": step, "sha256": sha256_of(path), "interval": interval or {}}
+    write_text(path.with_suffix(".json"), json.dumps(note) + "\n")
+    notes = sorted(folder.glob("checkpoint-*.json"))
+    good = [old for old in notes if old.stem <= path.stem][-KEPT:]
+    for old in set(notes) - set(good):
+        old.unlink()
+        old.with_suffix(".safetensors").unlink(missing_ok=True)
+
+
+def checkpoint_path(folder: Path, step: int) -> Path:
+    """Where the tensors of a step lie."""
+    return folder / f"checkpoint-{step:08d}.safetensors"
+
+
+def write_tensors(state: dict[str, Tensor], path: Path) -> None:
+    """Write a safetensors file, without a copy of it in memory. Raises OSError as Python's own writes do."""
+    try:
+        save_file(state, path)
+    except SafetensorError as error:  # its words hold the system's error number, nothing else does
+        number = str(error).rpartition("os error ")[2].partition(")")[0]
+        known = number.isdigit()
+        raise OSError(
+            int(number) if known else 0, os.strerror(int(number)) if known else str(error)
+        ) from None
+
+
+def digest_of(state: dict[str, Tensor]) -> str:
+    """SHA-256 over the names and bytes of a state, in the order of the names."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        digest.update(name.encode())
+        digest.update(state[name].numpy().tobytes())
+    return digest.hexdigest()
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what a killed process was writing: our own temporary files, and those of safetensors."""
+    for pattern in (".checkpoint-*", ".tmp*"):
+        for path in folder.glob(pattern):
+            path.unlink(missing_ok=True)
+
+
+def last_good(folder: Path, warn: Callable[[str], object] = print) -> Checkpoint | None:
     """The newest whole checkpoint in ``folder``; a damaged one is named and passed over."""
     for note in sorted(folder.glob("checkpoint-*.json"), reverse=True):
         tensors = note.with_suffix(".safetensors")
         try:
             facts = json.loads(note.read_text())
             if sha256_of(tensors) == facts["sha256"]:
-                return Checkpoint(int(facts["step"]), tensors)
+                return Checkpoint(int(facts["step"]), tensors, dict(facts["interval"]))
             reason = "its checksum is wrong"
         except (OSError, ValueError, KeyError, TypeError) as error:
             reason = f"it cannot be read ({error})"
@@ -64,22 +122,42 @@ def last_good(folder: Path, warn: Any = print) -> Checkpoint | None:
     return None
 
 
+def checkpoint_of(folder: Path, step: int) -> Checkpoint:
+    """The checkpoint of a step that was found whole before, by another rank perhaps."""
+    tensors = checkpoint_path(folder, step)
+    return Checkpoint(step, tensors, json.loads(tensors.with_suffix(".json").read_text())["interval"])
+
+
 def restore(checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Put weights and moments back, in place."""
-    tensors = load_file(checkpoint.tensors)
-    weights = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
+    """Put weights and moments back in place, tensor by tensor; each rank takes the part that it holds."""
+    with safe_open(checkpoint.tensors, framework="pt") as file:
+        names = set(file.keys())
+        check_names(checkpoint, names, model)
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                parameter.copy_(like(file.get_tensor(f"model.{name}"), parameter))
+                optimizer.state[parameter] = {
+                    key: like(file.get_tensor(stored), parameter)
+                    for key in ("step", "exp_avg", "exp_avg_sq")
+                    if (stored := f"optimizer.{key}.{name}") in names
+                }
+
+
+def check_names(checkpoint: Checkpoint, names: set[str], model: nn.Module) -> None:
+    """Raise UserError unless the checkpoint has exactly the weights of this model."""
+    expected = {f"model.{name}" for name in model.state_dict()}
+    found = {name for name in names if name.startswith("model.")}
+    if found != expected:
+        odd = sorted(expected ^ found)[0]
         raise UserError(
-            f"{checkpoint.tensors}: expected the state of this model ({str(error).splitlines()[0]}); "
+            f"{checkpoint.tensors}: expected the state of this model ({odd} is in one of them alone); "
             f"remove {checkpoint.tensors.parent} to start anew"
-        ) from None
-    moments: dict[str, dict[str, torch.Tensor]] = {}
-    for key, value in tensors.items():
-        if key.startswith("optimizer."):
-            _, moment, name = key.split(".", 2)
-            moments.setdefault(name, {})[moment] = value
-    for name, parameter in model.named_parameters():
-        state = moments.get(name, {})
-        optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in state.items()}
+        )
+
+
+def like(value: Tensor, parameter: Tensor) -> Tensor:
+    """A whole tensor as ``parameter`` lies on the ranks. Adam's step counts stay whole."""
+    value = value.to(parameter.device)
+    if isinstance(parameter, DTensor) and value.ndim:
+        return distribute_tensor(value, parameter.device_mesh, parameter.placements, src_data_rank=None)
+    return value

@@ -1,51 +1,54 @@
 """Pre-training from the first step to the frozen encoder, re-entrant at every step."""
 
-import hashlib
-import json
 import math
-import shutil
-import sys
 import time
-from pathlib import Path
-
-import torch
 
 from m3ae.config.run import Run
 from m3ae.data.stream.loader import TensorBatch, load_steps
+from m3ae.data.stream.mixture import split_batch
 from m3ae.data.stream.stream import Stream
-from m3ae.errors import Again, UserError
-from m3ae.files import sha256_of, write_text
-from m3ae.model.m3ae import M3AE
-from m3ae.model.weights import save_encoder
-from m3ae.records import Record, provenance
-from m3ae.train.build import build_model, count_parameters
-from m3ae.train.checkpoint import Checkpoint, last_good, restore, save_checkpoint
+from m3ae.errors import Again
+from m3ae.files import sha256_of
+from m3ae.train.build import build_model
+from m3ae.train.checkpoint import whole_state
+from m3ae.train.feed import feed
+from m3ae.train.finite import FiniteWatch
+from m3ae.train.interval import Interval
+from m3ae.train.machine import Machine
+from m3ae.train.objective import Normaliser, Objective, Part
 from m3ae.train.optimizer import make_optimizer
+from m3ae.train.precision import usable_precision
+from m3ae.train.ranks import Ranks, join_ranks
+from m3ae.train.results import write_results
 from m3ae.train.schedule import schedule_of
 from m3ae.train.signals import StopRequest, stop_requests
-from m3ae.train.step import Normaliser, train_step
-from m3ae.train.steplog import Interval, StepLog
+from m3ae.train.spread import Spread
+from m3ae.train.state import State, state_folder
+from m3ae.train.step import train_step
+from m3ae.train.telling import Telling, say
 
 
-def pretrain(run: Run, name: str, workers: int = 0) -> None:
+def pretrain(run: Run, name: str, machine: Machine | None = None) -> None:
     """Train the model ``name`` and write its encoder, step log and record.
 
-    Killed at any moment, the next call goes on from the last checkpoint. Raises Again after SIGTERM or
-    SIGUSR1, with the state saved; UserError if a loss or gradient is not finite.
+    Killed at any moment, the next call goes on from the last checkpoint. Started by torchrun, all ranks
+    train one model. Raises Again after SIGTERM or SIGUSR1, with the state saved; UserError if a loss or
+    gradient is not finite, or another rank is gone.
     """
     started = time.time()
     run.model(name)  # a wrong name is the first thing to say
-    stream = Stream(run, name)
+    with join_ranks() as ranks, stop_requests() as stop:
+        pretrain_as(ranks, stop, run, name, machine or Machine(), started)
+
+
+def pretrain_as(
+    ranks: Ranks, stop: StopRequest, run: Run, name: str, machine: Machine, started: float
+) -> None:
+    """One rank's part of a training; what it makes is gone when it returns."""
     inputs = inputs_of(run, name)
-    if run.model(name).method == "mae" and run.settings.pretrain.mixture.texts > 0:
-        say(f"{name}: an MAE reads images alone; it leaves out the passages of pretrain.mixture.texts")
-    training = Training(run, name, stream, state_folder(run, name, inputs))
-    with stop_requests() as stop:
-        training.run_steps(workers, stop)
-    save_encoder(training.model, run.paths.encoder(name))
-    write_text(run.paths.step_log(name), training.log_path.read_text())
-    training.record(inputs, started).write(run.paths.record(name, "pretrain"))
-    shutil.rmtree(training.folder, ignore_errors=True)
+    training = Training(run, name, inputs, machine, ranks)
+    training.run_steps(stop)
+    training.finish(inputs, started)
 
 
 def inputs_of(run: Run, name: str) -> dict[str, str]:
@@ -61,130 +64,106 @@ def inputs_of(run: Run, name: str) -> dict[str, str]:
     return {what: sha256_of(path) for what, path in files.items()}
 
 
-def state_folder(run: Run, name: str, inputs: dict[str, str]) -> Path:
-    """Where the state of exactly this training lies: other settings or data never find it."""
-    identity = json.dumps([run.stage("pretrain", name), inputs], sort_keys=True)
-    return run.paths.state(name) / hashlib.sha256(identity.encode()).hexdigest()[:12]
-
-
 class Training:
     """Model, optimiser and where they stand."""
 
-    def __init__(self, run: Run, name: str, stream: Stream, folder: Path) -> None:
-        self.run, self.name, self.stream, self.folder = run, name, stream, folder
+    def __init__(self, run: Run, name: str, inputs: dict[str, str], machine: Machine, ranks: Ranks) -> None:
+        self.run, self.name, self.machine, self.ranks = run, name, machine, ranks
         self.settings, self.recipe = run.settings, run.settings.pretrain
         self.schedule = schedule_of(run, name)
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.model: M3AE = build_model(run, name, stream.tokens.vocab_size).to(device).train()
+        self.counts = split_batch(self.settings.batch_size, self.recipe.mixture, ranks.world)
+        self.precision = usable_precision(self.recipe.precision, ranks.device)
+        self.stream = Stream(run, name)
+        self.model = build_model(run, name, self.stream.tokens.vocab_size)
+        normalise = Normaliser(self.settings.data.image)
+        objective = Objective(self.model, normalise, self.recipe.unpaired_text_loss_weight)
+        self.spread = Spread(objective, ranks, machine)
         self.optimizer = make_optimizer(self.model, self.recipe)
-        self.normalise = Normaliser(self.settings.data.image, device)
-        self.log_path = folder / "steps.jsonl"
-        self.first_step = self.saved_step = self.resume()
-        self.saved_at = time.perf_counter()
-        self.final: dict[str, float] = {}
+        self.state = State(
+            state_folder(run, name, inputs), self.model, self.optimizer, ranks, self.recipe.checkpoint_minutes
+        )
+        self.first_step, self.interval = self.state.resume()
+        self.watch = FiniteWatch(name, ranks)
+        self.telling = Telling(run, name, self.stream, self.spread, self.schedule, self.precision)
+        self.say_what_is_odd()
 
-    def resume(self) -> int:
-        """Go on from the last good checkpoint, if there is one; the number of steps done."""
-        found: Checkpoint | None = last_good(self.folder, warn=say)
-        if found is None:
-            return 0
-        restore(found, self.model, self.optimizer)
-        say(f"{self.name}: going on from step {found.step} of {self.schedule.steps}")
-        return found.step
+    def say_what_is_odd(self) -> None:
+        """What a user may not expect, before the first step."""
+        if not self.ranks.is_first:
+            return
+        wanted, used = self.recipe.precision, self.precision
+        if not self.model.architecture.has_text and self.counts.texts:
+            say(f"{self.name}: an MAE reads images alone; pretrain.mixture.texts is left out")
+        if used != wanted:
+            say(f"{self.name}: this processor has no fast {wanted}; computing in {used}")
+        if self.first_step:
+            say(f"{self.name}: going on from step {self.first_step} of {self.schedule.steps}")
 
-    def run_steps(self, workers: int, stop: StopRequest) -> None:
-        """Every step that is left; logs, saves and stops between steps."""
-        first, last, batch_size = self.first_step, self.schedule.steps, self.settings.batch_size
-        log = StepLog(self.log_path, first, last, batch_size, f"{self.run.name} {self.name}")
-        batches = load_steps(self.stream, batch_size, first, last, workers)
-        interval = Interval()
+    def run_steps(self, stop: StopRequest) -> None:
+        """Every step that is left; checks, logs, saves and stops between steps."""
+        first, last, ranks = self.first_step, self.schedule.steps, self.ranks
+        batch_size, workers = self.settings.batch_size, self.machine.workers
+        batches = load_steps(self.stream, batch_size, first, last, workers, ranks.rank, ranks.world)
+        fed = feed(batches, self.split, ranks.device)
+        with ranks.first_does("begin the step log"):
+            if ranks.is_first:
+                self.telling.begin(self.state.folder / "steps.jsonl", first, self.machine.tensorboard)
         for done in range(first + 1, last + 1):
             asked = time.perf_counter()
-            batch = next(batches)
+            batch, parts = next(fed)
             waited = time.perf_counter() - asked
             lr = self.schedule.lr(done - 1)
-            result = train_step(self.model, self.optimizer, batch, lr, self.normalise, self.recipe)
-            interval.add({**result.losses, "grad_norm": result.grad_norm}, batch_size, waited)
-            log.advance()
-            log_now = done % self.recipe.log_steps == 0 or done == last
-            save_now = bool(stop) or self.is_save_due()
-            if log_now or save_now:
-                self.check_finite(interval, done, batch)
-            if log_now:
-                log.write(self.log_line(done, lr, interval))
-                interval = Interval()
-            if save_now:
-                self.save(done)
-            if stop and done < last:
-                log.close()
-                raise Again(
-                    f"{self.name}: {stop.name} came; saved at step {done} of {last}; run it again to go on"
+            result = train_step(self.spread, self.optimizer, parts, self.counts, lr, self.precision)
+            self.interval.add(result, batch_size, self.spread.objective.flops(parts), waited)
+            self.watch.note(done, batch, result)
+            self.after_step(done, lr, stop)
+        self.telling.close()
+
+    def split(self, batch: TensorBatch) -> list[Part]:
+        """This rank's rows in as few parts as its device can take; as many parts at every rank."""
+        world, most = self.ranks.world, self.machine.device_batch
+        fewest_images = self.counts.pairs // world + self.counts.images // world
+        parts = 1 if most is None else math.ceil(sum(self.counts) / world / most)
+        parts = min(parts, fewest_images)
+        with_passages = min(parts, max(self.counts.texts // world, 1))
+        return self.spread.objective.split(batch, parts, with_passages)
+
+    def after_step(self, done: int, lr: float, stop: StopRequest) -> None:
+        """What is due after ``done`` steps, the same at every rank: check, log, draw, save, stop."""
+        last = self.schedule.steps
+        stop_now, save_now = self.ranks.agree(bool(stop), self.state.is_due())
+        log_now = done % self.recipe.log_steps == 0 or done == last
+        if stop_now or save_now or log_now or self.ranks.device.type == "cpu":
+            self.watch.check(self.state.words())
+        self.telling.advance()
+        if log_now:
+            self.telling.line(done, lr, self.interval)
+            self.interval = Interval()
+        self.telling.picture(done)
+        if save_now or stop_now:
+            self.state.save(done, self.interval)
+        if stop_now and done < last:
+            self.telling.close()
+            raise self.ranks.once(
+                Again(
+                    f"{self.name}: {stop.name or 'a signal to another rank'} came; saved at step {done} of "
+                    f"{last}; run it again to go on"
                 )
-        log.close()
-
-    def log_line(self, done: int, lr: float, interval: Interval) -> dict:
-        """One line of the step log: means over its interval."""
-        samples = done * self.settings.batch_size
-        self.final = interval.means()
-        return {
-            "step": done,
-            "samples": samples,
-            "epoch": round(samples / self.settings.samples_per_epoch, 4),
-            "lr": lr,
-            **self.final,
-            **interval.speed(),
-        }
-
-    def is_save_due(self) -> bool:
-        """Whether the last checkpoint is older than the configuration allows."""
-        return time.perf_counter() - self.saved_at > 60 * self.recipe.checkpoint_minutes
-
-    def save(self, done: int) -> None:
-        """Save the state after ``done`` steps."""
-        save_checkpoint(self.folder, done, self.model, self.optimizer)
-        self.saved_at, self.saved_step = time.perf_counter(), done
-
-    def check_finite(self, interval: Interval, done: int, batch: TensorBatch) -> None:
-        """Stop before a broken state is saved or trained further."""
-        broken = [name for name, value in interval.means().items() if not math.isfinite(value)]
-        if broken:
-            samples = ", ".join(map(str, batch.sample[:8].tolist()))
-            raise UserError(
-                f"{self.name}: {' and '.join(broken)} not finite within the {interval.steps} steps up to "
-                f"{done} (last batch: samples {samples}, ...); the last good checkpoint is step "
-                f"{self.saved_step} in {self.folder}; lower pretrain.base_lr or use precision fp32"
             )
 
-    def record(self, inputs: dict[str, str], started: float) -> Record:
-        """What was trained, on what, and where it ended."""
-        steps = self.schedule.steps
-        samples = steps * self.settings.batch_size
-        weights = sha256_of(self.run.paths.encoder(self.name))
-        speed = samples_per_second(self.log_path)
-        return Record(
-            run=self.run.name,
-            model=self.name,
-            stage="pretrain",
-            details={
-                "samples": samples,
-                "steps": steps,
-                **count_parameters(self.model),
-                "final": self.final,
-                "weights_sha256": weights,
+    def finish(self, inputs: dict[str, str], started: float) -> None:
+        """Write encoder, step log and record; then the state has done its work."""
+        facts = {
+            "started": started,
+            "inputs": inputs,
+            "final": self.telling.final,
+            "provenance": {
+                "resumed_at_step": self.first_step,
+                "ranks": self.ranks.world,
+                "precision": self.precision,
             },
-            settings=self.run.stage("pretrain", self.name),
-            inputs=inputs,
-            seeds=[self.settings.seed],
-            provenance={**provenance(started), "samples_per_s": speed, "resumed_at_step": self.first_step},
-        )
-
-
-def samples_per_second(log_path: Path) -> float | None:
-    """Median speed over the step log."""
-    speeds = sorted(json.loads(line)["samples_per_s"] for line in log_path.read_text().splitlines())
-    return speeds[len(speeds) // 2] if speeds else None
-
-
-def say(message: str) -> None:
-    """One line on stderr."""
-    print(f"m3ae: {message}", file=sys.stderr, flush=True)
+        }
+        state = whole_state(self.model, self.optimizer, keep=self.ranks.is_first)
+        with self.ranks.first_does("write the results"):
+            if self.ranks.is_first:
+                write_results(self.run, self.name, self.model, state, self.state.folder, facts)

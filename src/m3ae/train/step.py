@@ -1,94 +1,61 @@
 """One step of pre-training: forward, backward, update."""
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, UInt8
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
-from m3ae.config.data import Image
-from m3ae.config.training import Pretrain
-from m3ae.data.stream.loader import TensorBatch
-from m3ae.model.m3ae import M3AE
-
-
-class Normaliser:
-    """Bytes to normalised values on the device: (x / 255 - mean) / std per channel."""
-
-    def __init__(self, image: Image, device: torch.device) -> None:
-        self.mean = 255 * torch.tensor(image.mean, device=device).view(3, 1, 1)
-        self.std = 255 * torch.tensor(image.std, device=device).view(3, 1, 1)
-
-    def __call__(self, image: UInt8[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 height width"]:
-        """Normalise a batch."""
-        return image.float().sub_(self.mean).div_(self.std)
+from m3ae.data.stream.mixture import Counts
+from m3ae.train.objective import Part, RowErrors
+from m3ae.train.precision import autocast
+from m3ae.train.spread import Spread
 
 
 class StepResult(NamedTuple):
-    """Scalars of a step, on the device."""
+    """What a step gives, on the device: nobody has waited for it."""
 
     losses: dict[str, Tensor]
+    """This rank's share of each loss: over all ranks they add up to the step's mean."""
     grad_norm: Tensor
-
-
-def precision_of(name: str, device: torch.device) -> AbstractContextManager:
-    """The context of the forward pass: bf16 autocast, or plain fp32."""
-    return torch.autocast(device.type, dtype=torch.bfloat16) if name == "bf16" else nullcontext()
+    """Of the whole step, the same at every rank."""
+    rows: list[RowErrors]
+    """Part by part, the loss of each of this rank's rows."""
 
 
 def train_step(
-    model: M3AE,
+    spread: Spread,
     optimizer: torch.optim.Optimizer,
-    batch: TensorBatch,
+    parts: list[Part],
+    counts: Counts,
     lr: float,
-    normalise: Normaliser,
-    recipe: Pretrain,
+    precision: str,
 ) -> StepResult:
-    """Take one step at learning rate ``lr`` on pairs, images alone and passages, whichever there are."""
-    device = model.cls_token.device
-    batch = batch.to(device)
-    with precision_of(recipe.precision, device):
-        loss, losses = loss_of(model, batch, normalise, recipe.unpaired_text_loss_weight)
+    """Take one step at learning rate ``lr``; ``parts`` are this rank's rows of its ``counts`` samples.
+
+    Gradients of the parts add up, and those of the ranks when the last part is done. Nothing here waits
+    for the device.
+    """
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    grad_norm = torch.nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
+    losses: dict[str, Tensor] = {}
+    rows: list[RowErrors] = []
+    for number, part in enumerate(parts, 1):
+        with spread.exchange(number == len(parts)):
+            with autocast(precision, spread.ranks.device):
+                result = spread.module(part, counts)
+            # DDP and FSDP divide the sum over ranks by their number.
+            (result.loss * spread.ranks.world).backward()
+        for name, value in result.named.items():
+            losses[name] = losses[name] + value.detach() if name in losses else value.detach()
+        rows.append(result.rows)
+    grad_norm = total_norm([p.grad for p in spread.parameters() if p.grad is not None])
     for group in optimizer.param_groups:
         group["lr"] = lr
     optimizer.step()
-    return StepResult(losses, grad_norm)
+    return StepResult(losses, grad_norm, rows)
 
 
-def loss_of(
-    model: M3AE, batch: TensorBatch, normalise: Normaliser, unpaired_text_loss_weight: float
-) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
-    """The loss of a step, and its parts by name: as m3ae_main.py of the authors adds them up.
-
-    An image alone counts in the mean of the text loss with 0, whether it lost its caption or never had one:
-    the authors' rule for dropped captions. Passages have a mean, and a weight, of their own; with weight 0
-    nothing is computed for them. An MAE is given the images alone.
-
-    Every part is a mean over rows of the whole batch. Split over ranks, sums must be divided by the global
-    number of images or passages: a mean of the ranks' means differs where their numbers do.
-    """
-    reads_text = model.architecture.has_text
-    words = {"text": batch.text, "padding": batch.padding, "text_order": batch.text_order}
-    out = model(
-        normalise(batch.image),
-        image_order=batch.image_order,
-        predictions=False,
-        **(words if reads_text else {}),
-    )
-    losses = {"image_loss": out.image_loss}
-    if reads_text:
-        losses["text_loss"] = out.text_loss
-    loss = out.loss
-    if reads_text and len(batch.passage) and unpaired_text_loss_weight > 0:
-        losses["unpaired_text_loss"] = model(
-            text=batch.passage_text,
-            padding=batch.passage_padding,
-            text_order=batch.passage_order,
-            predictions=False,
-        ).text_loss
-        loss = loss + unpaired_text_loss_weight * losses["unpaired_text_loss"]
-    return loss, losses
+def total_norm(tensors: list[Tensor]) -> Tensor:
+    """The 2-norm of all values of ``tensors``, wherever their parts lie."""
+    norm = torch.nn.utils.get_total_norm(tensors)
+    return norm.full_tensor() if isinstance(norm, DTensor) else norm

@@ -3,45 +3,15 @@
 import json
 import sys
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from tqdm import tqdm
 
 from m3ae.errors import UserError
+from m3ae.files import write_text
 
-
-@dataclass
-class Interval:
-    """Running sums since the last line; on the device, so that no step waits for them."""
-
-    sums: dict[str, torch.Tensor] = field(default_factory=dict)
-    steps: int = 0
-    samples: int = 0
-    data_wait_s: float = 0.0
-    began: float = field(default_factory=time.perf_counter)
-
-    def add(self, values: dict[str, torch.Tensor], samples: int, data_wait_s: float) -> None:
-        """Add one step."""
-        for name, value in values.items():
-            self.sums[name] = self.sums.get(name, 0) + value.detach()
-        self.steps += 1
-        self.samples += samples
-        self.data_wait_s += data_wait_s
-
-    def means(self) -> dict[str, float]:
-        """Means over the interval's steps."""
-        return {name: float(value) / self.steps for name, value in self.sums.items()}
-
-    def speed(self) -> dict[str, float]:
-        """Samples per second, and the share of the time that was spent waiting for data."""
-        seconds = time.perf_counter() - self.began
-        return {
-            "samples_per_s": round(self.samples / seconds, 1),
-            "data_wait_share": round(self.data_wait_s / seconds, 4),
-        }
+TELL_S = 30  # without a terminal, a line this often (seconds)
 
 
 class StepLog:
@@ -51,13 +21,9 @@ class StepLog:
         self, path: Path, first_step: int, last_step: int, samples_per_step: int, title: str
     ) -> None:
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        kept = [line for line in read_lines(path) if line["step"] <= first_step]
-        try:
-            path.write_text("".join(json.dumps(line) + "\n" for line in kept))
-            self.file = path.open("a", buffering=1)
-        except OSError as error:
-            raise UserError(f"{path}: the step log cannot be written ({error.strerror})") from None
+        self.lines = [line for line in read_lines(path) if line["step"] <= first_step]
+        write_text(path, "".join(json.dumps(line) + "\n" for line in self.lines))
+        self.file = path.open("a", buffering=1)
         self.samples_per_step, self.last_step, self.title = samples_per_step, last_step, title
         self.bar = tqdm(
             total=last_step * samples_per_step,
@@ -75,16 +41,30 @@ class StepLog:
 
     def write(self, line: dict[str, Any]) -> None:
         """Append one line; without a terminal, say where the run is twice a minute."""
-        self.file.write(json.dumps(line) + "\n")
-        losses: dict[str, object] = {
-            name: round(value, 3) for name, value in line.items() if name.endswith("_loss")
-        }
+        try:
+            self.file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise UserError(
+                f"{self.path}: the step log cannot be written ({error.strerror}); make room, then run the "
+                "command again: it goes on from its last checkpoint"
+            ) from None
+        self.lines.append(line)
+        losses = {name: round(value, 3) for name, value in line.items() if name.endswith("_loss")}
         self.bar.set_postfix(losses, refresh=False)
-        if self.bar.disable and time.perf_counter() - self.told > 30:
+        if self.bar.disable and time.perf_counter() - self.told > TELL_S:
             self.told = time.perf_counter()
-            text = ", ".join(f"{name} {value}" for name, value in losses.items())
-            speed = f"{line['samples_per_s']:.0f} samples/s"
-            print(f"{self.title}: step {line['step']} of {self.last_step}, {text}, {speed}", file=sys.stderr)
+            self.say(line, losses)
+
+    def say(self, line: dict[str, Any], losses: dict[str, float]) -> None:
+        """Where the run is, and how long it will take, as one line."""
+        text = ", ".join(f"{name} {value}" for name, value in losses.items())
+        left_s = (self.last_step - line["step"]) * self.samples_per_step / line["samples_per_s"]
+        print(
+            f"{self.title}: step {line['step']} of {self.last_step}, {text}, "
+            f"{line['samples_per_s']:.0f} samples/s, {tqdm.format_interval(left_s)} left",
+            file=sys.stderr,
+            flush=True,
+        )
 
     def close(self) -> None:
         """End the progress bar and the file."""

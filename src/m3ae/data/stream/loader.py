@@ -88,6 +88,7 @@ def load_steps(
             pin_memory=torch.cuda.is_available(),
             timeout=LOOK_S if workers else 0,
             multiprocessing_context=start_method if workers else None,
+            worker_init_fn=leave_signals if workers else None,
         )
     )
     if workers and threading.current_thread() is threading.main_thread():
@@ -95,6 +96,12 @@ def load_steps(
         # saves. Without it the death is noticed where the worker's batch is missing.
         signal.signal(signal.SIGCHLD, handler)
     return in_one_line(batches)
+
+
+def leave_signals(_: int) -> None:
+    """A request to stop may reach every process of a job; only the trainer says when its workers end."""
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def in_one_line(batches: Iterator[TensorBatch | Failure]) -> Iterator[TensorBatch]:
@@ -137,5 +144,10 @@ def worker_died(error: Exception) -> UserError:
 
 
 def to_tensors(batch: Batch | Failure) -> TensorBatch | Failure:
+    """What a worker hands over, as tensors if it is a batch."""
+    return batch if isinstance(batch, Failure) else tensors_of(batch)
+
+
+def tensors_of(batch: Batch) -> TensorBatch:
     """The arrays of a batch as tensors that share their memory."""
-    return batch if isinstance(batch, Failure) else TensorBatch(*(torch.from_numpy(array) for array in batch))
+    return TensorBatch(*(torch.from_numpy(array) for array in batch))

@@ -1,0 +1,86 @@
+"""What a run will cost, by arithmetic: samples, FLOPs, GPU-hours at an assumed rate, disk. Imports no torch.
+
+Nothing here was measured. A sample counts with the longest caption, which is too much; captions are shorter.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from m3ae.config.datasets import load_dataset
+from m3ae.config.run import Run
+from m3ae.model.cost import num_parameters, training_flops
+from m3ae.train.architecture import architecture_of
+
+COPIES = 3  # two kept checkpoints, and the one that is being written
+STATE_BYTES = 12  # of a parameter: its value and both Adam moments in fp32
+FLOAT_BYTES = 4  # of a feature, and of a parameter in results/
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One or several models."""
+
+    models: int
+    samples: float
+    """Seen in training."""
+    flops: float
+    """Of training."""
+    checkpoint_bytes: int
+    """At the worst moment."""
+    result_bytes: int
+    """Of the frozen weights and the features, which stay."""
+
+    def gpu_hours(self, mfu: float, tflops: float) -> float:
+        """On devices that reach the share ``mfu`` of ``tflops`` (TFLOP/s), whatever their number."""
+        return self.flops / (mfu * tflops * 1e12) / 3600
+
+
+def cost_of(run: Run, name: str) -> Cost:
+    """The cost of a row of the grid."""
+    row, settings = run.model(name), run.settings
+    a = architecture_of(run, name, settings.data.tokens.vocab_size)
+    samples, parameters = row.epochs * settings.samples_per_epoch, num_parameters(a)
+    return Cost(
+        models=1,
+        samples=samples,
+        flops=samples * sample_flops(run, name),
+        checkpoint_bytes=COPIES * STATE_BYTES * parameters if row.epochs > 0 else 0,
+        result_bytes=FLOAT_BYTES * (parameters + a.width * num_images(run)),
+    )
+
+
+def sample_flops(run: Run, name: str) -> float:
+    """Of one training sample, forward and backward."""
+    a = architecture_of(run, name, run.settings.data.tokens.vocab_size)
+    return training_flops(a).training
+
+
+def num_images(run: Run) -> int:
+    """Images of all evaluation splits; those that a run makes itself state no count, and count as none."""
+    return sum(load_dataset(split.dataset).splits[split.split].count or 0 for split in run.eval_splits)
+
+
+def together(costs: Iterable[Cost]) -> Cost:
+    """Several models, as if all were trained at the same time."""
+    all_costs = list(costs)
+    return Cost(
+        models=len(all_costs),
+        samples=sum(cost.samples for cost in all_costs),
+        flops=sum(cost.flops for cost in all_costs),
+        checkpoint_bytes=sum(cost.checkpoint_bytes for cost in all_costs),
+        result_bytes=sum(cost.result_bytes for cost in all_costs),
+    )
+
+
+def models_of_targets(run: Run) -> dict[str, Sequence[str]]:
+    """The models that each target of the workflow needs."""
+    return {
+        "figure2": run.models_of("m3ae")[:1],
+        "figure3, figure6, curves, report, all": run.models,
+        "every row of the grid, Figures 4 and 5 too": list(run.settings.models),
+    }
+
+
+def shard_bytes(run: Run, image_bytes: float) -> float:
+    """Clean shards of the training pairs, with images of ``image_bytes`` in the mean."""
+    return run.settings.samples_per_epoch * image_bytes

@@ -1,0 +1,116 @@
+"""How fast steps are: on data that wait for nothing, and on the run's own as training reads them."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import torch
+
+from m3ae.config.run import Run
+from m3ae.config.training import Mixture
+from m3ae.data.stream.loader import load_steps
+from m3ae.data.stream.stream import Stream
+from m3ae.train.doctor.environment import IN_FLIGHT
+from m3ae.train.doctor.synthetic import synthetic_batch
+from m3ae.train.doctor.timing import Speed, measure
+from m3ae.train.doctor.trial import Trial
+
+WARM_UP = 2  # steps: memory, kernels, compilation
+STEPS = 3  # that a processor takes at least in about the time that it is given
+FEW = 4  # samples of each kind; with fewer, the update would weigh too much
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a step is taken: one pass, or several whose gradients add up."""
+
+    samples: int
+    """Of one pass."""
+    passes: int
+    """Of one step."""
+
+
+def plan_of(batch: int, device_batch: int | None) -> Plan:
+    """The passes of a step of ``batch`` samples, at most ``device_batch`` in each."""
+    passes = math.ceil(batch / (device_batch or batch))
+    return Plan(math.ceil(batch / passes), passes)
+
+
+def smallest_step(mixture: Mixture) -> int:
+    """Samples of a step with one sample of each kind."""
+    return sum(weight > 0 for weight in (mixture.pairs, mixture.images, mixture.texts))
+
+
+def fit_into_memory(trial: Trial, run: Run, vocab_size: int, plan: Plan, batch: int) -> Plan | None:
+    """The plan for ``batch`` samples, with smaller passes if a GPU's memory asks for them; None if none fits.
+
+    Full captions, the most that a pass can hold. Not for processors, which do not say that memory is short.
+    """
+    least = smallest_step(trial.mixture)
+    while True:
+        try:
+            step_on(trial, run, vocab_size, plan)
+            return plan
+        except torch.cuda.OutOfMemoryError:
+            if plan.samples <= least:
+                return None
+            plan = plan_of(batch, max(least, plan.samples // 2))
+        trial.optimizer.zero_grad()
+        torch.cuda.empty_cache()
+
+
+def step_on(trial: Trial, run: Run, vocab_size: int, plan: Plan) -> None:
+    """One step of a single pass with full captions."""
+    trial.step([trial.part(synthetic_batch(run, vocab_size, plan.samples))], plan.samples)
+    trial.wait()
+
+
+def affordable(trial: Trial, run: Run, vocab_size: int, plan: Plan, seconds: float) -> Plan:
+    """The plan, with fewer or smaller passes where a step would take a processor too long to be timed."""
+    least = min(plan.samples, FEW * smallest_step(trial.mixture))
+    few = Plan(least, 1)
+    step_on(trial, run, vocab_size, few)  # the first one makes the optimiser's moments
+    speed = measure(lambda: stepped(trial, run, vocab_size, few), trial.wait, 0)
+    total = max(least, int(speed.samples_per_s * seconds / STEPS))
+    samples = min(plan.samples, total)
+    return Plan(samples, max(1, min(plan.passes, total // samples)))
+
+
+def stepped(trial: Trial, run: Run, vocab_size: int, plan: Plan) -> int:
+    """As ``step_on``; how many samples it had."""
+    step_on(trial, run, vocab_size, plan)
+    return plan.samples
+
+
+def measure_steps(
+    trial: Trial, run: Run, vocab_size: int, plan: Plan, lengths: Sequence[int] | None, seconds: float
+) -> Speed:
+    """Steps on one made-up batch that lies on the device."""
+    part = trial.part(synthetic_batch(run, vocab_size, plan.samples, lengths))
+    passes, samples = [part] * plan.passes, plan.samples * plan.passes
+
+    def take() -> int:
+        trial.step(passes, samples)
+        return samples
+
+    for _ in range(WARM_UP):
+        take()
+    return measure(take, trial.wait, seconds)
+
+
+def measure_together(trial: Trial, stream: Stream, plan: Plan, workers: int, seconds: float) -> Speed:
+    """Steps on the run's own data, as pre-training takes them: the loader beside, or before, each step.
+
+    The first batch, which waits for the workers to start, and those that were made meanwhile do not count.
+    """
+    parts = trial.parts(load_steps(stream, plan.samples, 0, 2**40, workers))
+
+    def take() -> int:
+        passes = list(islice(parts, plan.passes))
+        trial.step(passes, plan.samples * plan.passes)
+        return plan.samples * plan.passes
+
+    ahead = math.ceil((1 + IN_FLIGHT * workers) / plan.passes)
+    measure(take, trial.wait, seconds, enough=ahead)
+    return measure(take, trial.wait, seconds)

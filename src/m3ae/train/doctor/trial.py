@@ -1,0 +1,66 @@
+"""The training engine as the doctor uses it. All that it knows of the engine's functions stands here."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from m3ae.config.run import Run
+from m3ae.data.stream.loader import TensorBatch
+from m3ae.data.stream.mixture import split_batch
+from m3ae.train.build import build_model
+from m3ae.train.feed import feed
+from m3ae.train.machine import Machine
+from m3ae.train.objective import Normaliser, Objective, Part
+from m3ae.train.optimizer import make_optimizer
+from m3ae.train.precision import autocast, usable_precision
+from m3ae.train.ranks import Ranks
+from m3ae.train.spread import Spread
+from m3ae.train.step import train_step
+
+
+class Trial:
+    """A model with its optimiser that takes steps to be timed: built as pre-training builds it, never saved.
+
+    The learning rate is 0, so that weights stay what they are; the work is that of any other step.
+    """
+
+    def __init__(self, run: Run, name: str, vocab_size: int, machine: Machine) -> None:
+        recipe = run.settings.pretrain
+        ranks = Ranks()
+        self.device, self.mixture = ranks.device, recipe.mixture
+        self.precision = usable_precision(recipe.precision, self.device)
+        model = build_model(run, name, vocab_size)
+        normalise = Normaliser(run.settings.data.image)
+        objective = Objective(model, normalise, recipe.unpaired_text_loss_weight)
+        self.spread = Spread(objective, ranks, machine)
+        self.optimizer = make_optimizer(model, recipe)
+
+    @property
+    def model(self) -> nn.Module:
+        """The model whose steps are timed."""
+        return self.spread.objective.model
+
+    def part(self, batch: TensorBatch) -> Part:
+        """A batch as one pass takes it, on the device."""
+        return self.spread.objective.split(batch)[0].to(self.device)
+
+    def parts(self, batches: Iterator[TensorBatch]) -> Iterator[Part]:
+        """Batches of the loader as passes on the device, copied as pre-training copies them."""
+        for _, parts in feed(batches, self.spread.objective.split, self.device):
+            yield parts[0]
+
+    def step(self, passes: list[Part], samples: int) -> None:
+        """A step of several passes with ``samples`` samples in all: forward, backward, update."""
+        counts = split_batch(samples, self.mixture)
+        train_step(self.spread, self.optimizer, passes, counts, 0.0, self.precision)
+
+    def loss(self, part: Part, samples: int) -> Tensor:
+        """The loss of one pass, with all that its backward pass needs."""
+        with autocast(self.precision, self.device):
+            return self.spread.module(part, split_batch(samples, self.mixture)).loss
+
+    def wait(self) -> None:
+        """Wait until the device is done."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)

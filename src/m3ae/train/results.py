@@ -1,0 +1,75 @@
+"""What a finished training leaves: encoder, step log, record."""
+
+import json
+import shutil
+import statistics
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from m3ae.config.run import Run
+from m3ae.files import sha256_of, write_text
+from m3ae.model.m3ae import M3AE
+from m3ae.model.weights import write_encoder
+from m3ae.records import Record, provenance
+from m3ae.train.build import count_parameters
+from m3ae.train.checkpoint import digest_of
+from m3ae.train.schedule import schedule_of
+from m3ae.train.steplog import read_lines
+
+
+def write_results(
+    run: Run, name: str, model: M3AE, state: dict[str, Tensor], folder: Path, facts: dict[str, Any]
+) -> None:
+    """Write encoder, step log and record, then remove the training's state in ``folder``.
+
+    ``state`` is the whole state after the last step; ``facts`` has `started`, `inputs`, `final` and
+    `provenance`.
+    """
+    weights = {key.removeprefix("model."): value for key, value in state.items() if key.startswith("model.")}
+    write_encoder(model.architecture, weights, run.paths.encoder(name))
+    lines = read_lines(folder / "steps.jsonl")
+    write_text(run.paths.step_log(name), "".join(json.dumps(line) + "\n" for line in lines))
+    record_of(run, name, model, state, lines, facts).write(run.paths.record(name, "pretrain"))
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def record_of(
+    run: Run,
+    name: str,
+    model: M3AE,
+    state: dict[str, Tensor],
+    lines: list[dict[str, Any]],
+    facts: dict[str, Any],
+) -> Record:
+    """What was trained, on what, and where it ended."""
+    steps = schedule_of(run, name).steps
+    return Record(
+        run=run.name,
+        model=name,
+        stage="pretrain",
+        details={
+            "samples": steps * run.settings.batch_size,
+            "steps": steps,
+            **count_parameters(model),
+            "final": facts["final"],
+            "weights_sha256": sha256_of(run.paths.encoder(name)),
+            "state_sha256": digest_of(state),
+        },
+        settings=run.stage("pretrain", name),
+        inputs=facts["inputs"],
+        seeds=[run.settings.seed],
+        provenance={**provenance(facts["started"]), **facts["provenance"], **pace_of(lines)},
+    )
+
+
+def pace_of(lines: list[dict[str, Any]]) -> dict[str, Any]:
+    """Medians over the step log, and the energy in all."""
+    pace: dict[str, Any] = {}
+    for name in ("samples_per_s", "mfu", "save_share"):
+        values = [line[name] for line in lines if name in line]
+        pace[name] = statistics.median(values) if values else None
+    energy = [line["energy_j"] for line in lines if "energy_j" in line]
+    pace["energy_j"] = round(sum(energy), 1) if energy else None
+    return pace

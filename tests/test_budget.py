@@ -1,0 +1,127 @@
+"""The budget: against arithmetic by hand, the real checkpoints, and what the workflow plans."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from m3ae.cli.budget import budget
+from m3ae.config import load_run
+from m3ae.model.m3ae import M3AE
+from m3ae.train.architecture import architecture_of
+from m3ae.train.budget import COPIES, STATE_BYTES, cost_of, models_of_targets, shard_bytes, together
+from test_workflow import copy_project, planned
+
+
+def printed(*arguments):
+    """What the command prints."""
+    result = CliRunner().invoke(budget, arguments)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def rows(text):
+    """The cells of every line of a table, by their first cell."""
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if "|" in line]
+    return {cells[0]: cells[1:] for cells in lines}
+
+
+def test_gpu_hours_are_the_flops_by_hand(in_project):
+    """M3AE-L, 100 epochs of 11 million samples of 0.21 TFLOP: on 40 % of 989 TFLOP/s about 162 hours."""
+    cost = cost_of(load_run("paper"), "m3ae-l100")
+    assert cost.samples == 1.1e9
+    assert cost.gpu_hours(0.4, 989) == pytest.approx(1.1e9 * 0.21 / (0.4 * 989) / 3600, rel=0.03)
+    assert cost.gpu_hours(0.2, 989) == pytest.approx(2 * cost.gpu_hours(0.4, 989))
+
+
+def test_a_checkpoint_holds_what_the_models_state_takes(in_project):
+    run = load_run("tiny")
+    model = M3AE(architecture_of(run, "m3ae-b100", run.settings.data.tokens.vocab_size))
+    optimizer = torch.optim.AdamW(model.parameters())
+    sum(parameter.sum() for parameter in model.parameters()).backward()
+    optimizer.step()
+    moments = [state[key] for state in optimizer.state.values() for key in ("exp_avg", "exp_avg_sq")]
+    size = sum(tensor.nbytes for tensor in [*model.parameters(), *moments])
+    assert cost_of(run, "m3ae-b100").checkpoint_bytes == COPIES * size
+
+
+def test_the_checkpoints_are_those_that_training_keeps():
+    from m3ae.train import checkpoint
+
+    assert COPIES == checkpoint.KEPT + 1
+    assert STATE_BYTES == checkpoint.STATE_BYTES
+
+
+def test_features_are_those_of_every_image_of_the_evaluation_sets(in_project):
+    """ImageNet, CIFAR-100 whole, the test images of CIFAR-10; 768 numbers in fp32 each."""
+    run = load_run("paper")
+    images = 1_281_167 + 50_000 + 60_000 + 10_000
+    weights = 4 * 150.8e6  # docs/sizes.md
+    assert cost_of(run, "m3ae-b100").result_bytes == pytest.approx(weights + 4 * 768 * images, rel=1e-3)
+
+
+def test_an_untrained_model_costs_no_training(in_project):
+    cost = cost_of(load_run("paper"), "untrained-b")
+    assert (cost.samples, cost.flops, cost.checkpoint_bytes) == (0, 0, 0)
+
+
+def test_shards_are_the_samples_times_their_size(in_project):
+    assert shard_bytes(load_run("paper"), 50e3) == 550e9
+    assert "Clean shards: 1,100.0 GB" in printed("--run", "paper", "--image-kb", "100")
+
+
+def test_targets_are_the_sums_of_their_models(in_project):
+    run = load_run("paper")
+    for names in models_of_targets(run).values():
+        total, costs = together(cost_of(run, name) for name in names), [cost_of(run, name) for name in names]
+        assert total.models == len(costs)
+        assert total.flops == pytest.approx(sum(cost.flops for cost in costs))
+        assert total.result_bytes == sum(cost.result_bytes for cost in costs)
+
+
+@pytest.mark.parametrize("target", ["figure2", "all"])
+def test_a_target_counts_the_models_that_the_workflow_plans(tmp_path, in_project, target):
+    copy_project(tmp_path)
+    models = next(
+        names for targets, names in models_of_targets(load_run("paper")).items() if target in targets
+    )
+    assert planned(tmp_path, target, "--config", "run=paper")["pretrain"] == len(models)
+
+
+def test_docs_cluster_holds_what_the_command_prints(in_project):
+    text = printed("--run", "paper")
+    assert text in (in_project / "docs/cluster.md").read_text()
+
+
+def test_the_output_says_that_nothing_was_measured(in_project):
+    assert "GPU-hours assume 25 % of 312 TFLOP/s; neither was measured" in printed(
+        "--run", "paper", "--mfu", "0.25", "--tflops", "312"
+    )
+
+
+@pytest.mark.parametrize("run", ["tiny", "photos"])
+def test_small_runs_have_numbers_other_than_zero(in_project, run):
+    trained = rows(printed("--run", run))["m3ae-b100"]
+    assert all(float(cell.replace(",", "")) > 0 for cell in trained[1:])
+
+
+@pytest.mark.parametrize(
+    "option", [("--mfu", "0"), ("--mfu", "1.5"), ("--tflops", "0"), ("--image-kb", "-1")]
+)
+def test_an_impossible_rate_is_refused(option):
+    result = CliRunner().invoke(budget, ["--run", "paper", *option])
+    assert result.exit_code == 2
+    assert re.search(rf"Invalid value for '{option[0]}'", result.output)
+
+
+def test_the_command_needs_no_torch(in_project):
+    code = (
+        "import sys; from m3ae.cli.budget import budget;"
+        "budget(['--run', 'paper'], standalone_mode=False);"
+        "print('torch' in sys.modules, 'numpy' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False False"
