@@ -6,8 +6,8 @@ Two comparisons, every contender in a process of its own with 2 threads (step_wo
 at 224 px against one of timm's blocks (mae_reference.py), and M3AE-B at 256 px with captions of 6 to 30 words
 in 64 slots against a step that computes all positions and all logits (m3ae_reference.py). Both references are
 eager and fp32, with torch's plain AdamW and memory as the C library gives it, and give the same loss for the
-same weights and masks (checked at the start). They take turns, one step each, so that whatever else the machine
-does meets all of them; what counts is the ratio within a round. Eight minutes on an idle machine.
+same weights and masks (checked at the start). They take turns, one step each, so that whatever else the
+machine does meets all of them; what counts is the ratio within a round. Eight minutes on an idle machine.
 """
 
 import os

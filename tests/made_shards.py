@@ -68,7 +68,9 @@ def captions_of(num: int, seed: int = 0) -> list[list[str]]:
     return [[" ".join(rng.choice(WORDS, 6)) for _ in range(1 + i % 2)] for i in range(num)]
 
 
-def make_stream_project(folder: Path, mixture: dict[str, float] | None = None, **pretrain: Any) -> Run:
+def make_stream_project(
+    folder: Path, mixture: dict[str, float] | None = None, epochs: float = 8, **pretrain: Any
+) -> Run:
     """The run `micro` in the current folder: shards of pairs and of images alone, tokens, passages."""
     from m3ae.data.passages import make_passages
     from m3ae.data.tokens import make_tokens
@@ -86,7 +88,8 @@ def make_stream_project(folder: Path, mixture: dict[str, float] | None = None, *
         "unpaired_text_loss_weight": 0.5,
         **pretrain,
     }
-    make_config(folder, data=data, pretrain=recipe, batch_size=11)
+    models = {name: {"epochs": epochs} for name in ("m3ae-b100", "mae-b100")}
+    make_config(folder, data=data, pretrain=recipe, batch_size=11, models=models)
     run = load_run("micro")
     if not run.paths.shards("train").exists():
         write_shards(run.paths.shards("train"), jpegs(NUM_PAIRS), captions_of(NUM_PAIRS))

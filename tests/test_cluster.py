@@ -78,7 +78,7 @@ def test_the_whole_paper_can_be_planned_for_the_cluster(tmp_path):
     }
     line = re.search(r"Shell command: (.* pretrain --run paper --model m3ae-b100 .*)", text)[1]
     assert line.startswith("exec torchrun --standalone --nproc-per-node=8 ")
-    assert " --no-python m3ae pretrain --run paper --model m3ae-b100 --workers 7 --log " in line
+    assert " --no-python -- m3ae pretrain --run paper --model m3ae-b100 --workers 7 --log " in line
 
 
 def test_both_profiles_plan_the_same_work():
@@ -143,7 +143,7 @@ def test_its_only_step_is_our_line_with_everything_said_anew(two_nodes):
         assert step.words[:3] == ["--nodes=2", "--ntasks=2", "--ntasks-per-node=1"]
         assert f"--rdzv-endpoint={socket.gethostname()}:{10_000 + number % 20_000}" in step.words
         assert f"--rdzv-id={number}" in step.words
-        command = step.words[step.words.index("--no-python") + 1 :]
+        command = step.words[step.words.index("--no-python") + 2 :]
         assert command[:6] == ["m3ae", "pretrain", "--run", "micro", "--model", "m3ae-b100"]
 
 

@@ -1,11 +1,17 @@
 """One training, however it is spread: the same samples and losses on any number of ranks and in any parts."""
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
-from m3ae.config import Run
+from m3ae.config import Run, launch
 from m3ae.config.load import merge
 from m3ae.config.models import RunSettings
 from m3ae.records import read_record
@@ -13,6 +19,7 @@ from m3ae.train.loop import pretrain
 from m3ae.train.machine import Machine
 from made_shards import make_stream_project
 from rank_processes import RankProcesses
+from small_project import CHECKOUT
 
 MODEL = "m3ae-b100"
 EVERY_STEP = {"log_steps": 1, "checkpoint_minutes": 1000.0, "picture_steps": 7}
@@ -68,3 +75,42 @@ def test_recomputing_activations_changes_no_bit(mixed):
     plain = read_record(mixed.paths.record(MODEL, "pretrain")).details["state_sha256"]
     trained(mixed, machine=Machine(recompute=True))
     assert read_record(mixed.paths.record(MODEL, "pretrain")).details["state_sha256"] == plain
+
+
+@pytest.mark.slow
+def test_the_workflows_line_trains_two_ranks_and_saves_when_every_process_of_it_is_told_to_stop(
+    tmp_path, monkeypatch
+):
+    """As SLURM stops a step: torchrun, ranks and data workers all get the signal, some of them twice."""
+    monkeypatch.chdir(tmp_path)
+    pairs = {"pairs": 1.0, "images": 0.0, "texts": 0.0}
+    run = make_stream_project(tmp_path, pairs, epochs=150, log_steps=1, checkpoint_minutes=1000.0)
+    machine = {"gpu": 2}
+    line = f"{launch.command(None, machine, 4)} pretrain --run micro --model {MODEL} "
+    line += launch.options(None, machine, 4)
+    assert "torchrun" in line
+    assert line.endswith("--workers 1")
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = os.environ | {"PATH": path, "PYTHONPATH": str(CHECKOUT / "src")}
+
+    def start():
+        return subprocess.Popen(
+            ["bash", "-c", line], env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+
+    process = start()
+    logs = run.paths.state(MODEL)
+    while process.poll() is None and not any(log.stat().st_size for log in logs.glob("*/steps.jsonl")):
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGTERM)
+    words = process.communicate(timeout=120)[1]
+    assert process.returncode not in (0, None)
+    assert "SIGTERM came; saved at step" in words
+    assert "data worker" not in words
+    assert len(list(logs.glob("*/checkpoint-*.json"))) == 1
+    process = start()
+    words = process.communicate(timeout=240)[1]
+    assert process.returncode == 0, words
+    record = read_record(run.paths.record(MODEL, "pretrain"))
+    assert record.provenance["resumed_at_step"] > 0
+    assert record.provenance["ranks"] == 2

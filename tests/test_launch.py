@@ -60,7 +60,7 @@ def test_two_nodes_are_one_srun_with_one_torchrun_on_each():
         "exec srun --nodes=2 --ntasks=2 --ntasks-per-node=1 --cpus-per-task=64 --gpus-per-node=8 ",
         "torchrun --nnodes=2 --rdzv-backend=c10d --rdzv-endpoint=$(hostname):$((",
         " --rdzv-id=$SLURM_JOB_ID --nproc-per-node=8 ",
-        " --no-python m3ae pretrain --workers 7",
+        " --no-python -- m3ae pretrain --workers 7",
     ):
         assert words in text
 

@@ -50,7 +50,7 @@ def pretrain(run_name: str, model: str, **options: Any) -> None:
     logs/RUN/MODEL/pictures; the state of unfinished training lies in runs/RUN/MODEL. SIGTERM and SIGUSR1
     save within a step and exit with 75 ("again").
 
-    On several devices: torchrun --standalone --nproc-per-node=4 --no-python m3ae pretrain ... The batch is
+    On several devices: torchrun --standalone --nproc-per-node=4 --no-python -- m3ae pretrain ... The batch is
     global: the samples, their order and the losses are those of one device. M3AE_COLLECTIVE_TIMEOUT_S
     (600) is how long a rank waits for the others.
     """

@@ -128,10 +128,13 @@ def whole(resources: Resources, name: str, default: int, least: int) -> int:
 
 
 def torchrun(devices: Devices, meeting: str) -> str:
-    """Start one process for each device of a node; ``meeting`` says how the nodes find each other."""
+    """Start one process for each device of a node; ``meeting`` says how the nodes find each other.
+
+    Behind ``--`` stands the command: without it torchrun takes our ``--run`` for short of its ``--run-path``.
+    """
     return (
         f"torchrun {meeting} --nproc-per-node={devices.per_node}"
-        f" --signals-to-handle={SIGNALS} --shutdown-timeout={SAVE_S} --no-python"
+        f" --signals-to-handle={SIGNALS} --shutdown-timeout={SAVE_S} --no-python --"
     )
 
 

@@ -167,6 +167,6 @@ def number(variable: str, default: int | None = None) -> int:
     if text is None or not text.isdigit():
         raise UserError(
             f"{variable}: expected a whole number, as torchrun sets it beside WORLD_SIZE, got {text!r}; "
-            "start several ranks with torchrun --no-python m3ae pretrain ..."
+            "start several ranks with torchrun --no-python -- m3ae pretrain ..."
         )
     return int(text)
