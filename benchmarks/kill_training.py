@@ -58,7 +58,9 @@ class Series:
 
 def start(ranks: int) -> subprocess.Popen:
     """The command, in a process group of its own."""
-    torchrun = ["torchrun", "--standalone", f"--nproc-per-node={ranks}", "--no-python", "--"] if ranks > 1 else []
+    torchrun = (
+        ["torchrun", "--standalone", f"--nproc-per-node={ranks}", "--no-python", "--"] if ranks > 1 else []
+    )
     command = [*torchrun, "m3ae", "pretrain", "--run", "micro", "--model", MODEL]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
 

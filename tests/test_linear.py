@@ -7,15 +7,17 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from m3ae.model import linear as linear_module
 from m3ae.model.linear import LEAST, Linear, suits_onednn
 
-ROWS, WIDE, NARROW = (3, 70), 256, 192
+ROWS = (3, 70)
 
 
-@pytest.fixture
-def layer_and_input():
+@pytest.fixture(params=[(256, 192), (64, 1024)], ids=["narrower", "wider"])
+def layer_and_input(request):
+    """The gradient of the weight is computed in two ways, by its shape."""
     torch.manual_seed(0)
-    x = torch.randn(*ROWS, WIDE, requires_grad=True)
-    assert x.numel() * NARROW >= LEAST  # else these tests see torch's own
-    return Linear(WIDE, NARROW), x
+    width_in, width_out = request.param
+    x = torch.randn(*ROWS, width_in, requires_grad=True)
+    assert x.numel() * width_out >= LEAST  # else these tests see torch's own
+    return Linear(width_in, width_out), x
 
 
 def gradients(layer, x):
@@ -64,7 +66,7 @@ def test_bf16_small_and_compiled_products_are_torchs(layer_and_input):
 
 def test_shapes_are_known_without_values():
     with FakeTensorMode():
-        layer, x = Linear(WIDE, NARROW), torch.randn(*ROWS, WIDE, requires_grad=True)
+        layer, x = Linear(64, 1024), torch.randn(*ROWS, 64, requires_grad=True)
         layer(x).sum().backward()
         assert x.grad.shape == x.shape
-        assert layer.weight.grad.shape == (NARROW, WIDE)
+        assert layer.weight.grad.shape == (1024, 64)

@@ -17,12 +17,13 @@ from m3ae.files import sha256_of
 from m3ae.records import read_record
 from m3ae.train.architecture import architecture_of
 from m3ae.train.build import build_model
-from m3ae.train.loop import inputs_of, pretrain
+from m3ae.train.loop import pretrain
 from m3ae.train.machine import Machine
 from m3ae.train.objective import Normaliser, Objective
 from m3ae.train.optimizer import make_optimizer
 from m3ae.train.ranks import Ranks
 from m3ae.train.spread import Spread
+from m3ae.train.state import inputs_of
 from m3ae.train.step import train_step
 from small_project import MICRO, WORDS, make_config, make_micro
 from test_workflow import copy_project, planned

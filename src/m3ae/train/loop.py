@@ -8,7 +8,6 @@ from m3ae.data.stream.loader import TensorBatch, load_steps
 from m3ae.data.stream.mixture import split_batch
 from m3ae.data.stream.stream import Stream
 from m3ae.errors import Again
-from m3ae.files import sha256_of
 from m3ae.train.build import build_model
 from m3ae.train.checkpoint import whole_state
 from m3ae.train.feed import feed
@@ -23,7 +22,7 @@ from m3ae.train.results import write_results
 from m3ae.train.schedule import schedule_of
 from m3ae.train.signals import StopRequest, stop_requests
 from m3ae.train.spread import Spread
-from m3ae.train.state import State, state_folder
+from m3ae.train.state import State, inputs_of, state_folder
 from m3ae.train.step import train_step
 from m3ae.train.telling import Telling, say
 
@@ -49,19 +48,6 @@ def pretrain_as(
     training = Training(run, name, inputs, machine, ranks)
     training.run_steps(stop)
     training.finish(inputs, started)
-
-
-def inputs_of(run: Run, name: str) -> dict[str, str]:
-    """SHA-256 of what a model is trained on: words only where it reads them, what is mixed in where it is."""
-    mixture = run.settings.pretrain.mixture
-    files = {"train_manifest": run.paths.manifest("train")}
-    if mixture.images > 0:
-        files["images_manifest"] = run.paths.manifest("images")
-    if run.model(name).method == "m3ae":
-        files["train_tokens"] = run.paths.tokens("train")
-        if mixture.texts > 0:
-            files["texts"] = run.paths.tokens("texts")
-    return {what: sha256_of(path) for what, path in files.items()}
 
 
 class Training:
@@ -156,7 +142,6 @@ class Training:
         facts = {
             "started": started,
             "inputs": inputs,
-            "final": self.telling.final,
             "provenance": {
                 "resumed_at_step": self.first_step,
                 "ranks": self.ranks.world,

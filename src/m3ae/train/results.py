@@ -24,7 +24,7 @@ def write_results(
 ) -> None:
     """Write encoder, step log and record, then remove the training's state in ``folder``.
 
-    ``state`` is the whole state after the last step; ``facts`` has `started`, `inputs`, `final` and
+    ``state`` is the whole state after the last step; ``facts`` has `started`, `inputs` and
     `provenance`.
     """
     weights = {key.removeprefix("model."): value for key, value in state.items() if key.startswith("model.")}
@@ -53,7 +53,7 @@ def record_of(
             "samples": steps * run.settings.batch_size,
             "steps": steps,
             **count_parameters(model),
-            "final": facts["final"],
+            "final": final_of(lines),
             "weights_sha256": sha256_of(run.paths.encoder(name)),
             "state_sha256": digest_of(state),
         },
@@ -62,6 +62,12 @@ def record_of(
         seeds=[run.settings.seed],
         provenance={**provenance(facts["started"]), **facts["provenance"], **pace_of(lines)},
     )
+
+
+def final_of(lines: list[dict[str, Any]]) -> dict[str, float]:
+    """Losses and gradient norm of the last line; nothing of a model that was not trained."""
+    last = lines[-1] if lines else {}
+    return {name: value for name, value in last.items() if name.endswith("_loss") or name == "grad_norm"}
 
 
 def pace_of(lines: list[dict[str, Any]]) -> dict[str, Any]:

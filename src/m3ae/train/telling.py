@@ -27,7 +27,6 @@ class Telling:
         self.spread, self.ranks = spread, spread.ranks
         self.pace = Pace(spread, precision)
         self.pictures = Pictures(run, name, stream, spread, precision)
-        self.final: dict[str, float] = {}
         self.log: StepLog | None = None
         self.board: Board | None = None
 
@@ -47,13 +46,12 @@ class Telling:
     def line(self, done: int, lr: float, interval: Interval) -> None:
         """Write one line of the step log: means over its interval. Every rank must ask."""
         samples = done * self.settings.batch_size
-        self.final = interval.means(self.ranks)
         line: dict[str, Any] = {
             "step": done,
             "samples": samples,
             "epoch": round(samples / self.settings.samples_per_epoch, 4),
             "lr": lr,
-            **self.final,
+            **interval.means(self.ranks),
             "param_norm": float(total_norm([p.detach() for p in self.spread.parameters()])),
             **self.pace.facts(interval),
         }

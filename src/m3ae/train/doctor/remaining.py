@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from m3ae.config.run import Run
-from m3ae.train.loop import inputs_of
 from m3ae.train.schedule import schedule_of
-from m3ae.train.state import state_folder
+from m3ae.train.state import inputs_of, state_folder
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from m3ae.train.machine import Machine
 from m3ae.train.objective import Normaliser, Objective, Part
 from m3ae.train.optimizer import make_optimizer
 from m3ae.train.precision import autocast, usable_precision
+from m3ae.train.processor import prepare_processor
 from m3ae.train.ranks import Ranks
 from m3ae.train.spread import Spread
 from m3ae.train.step import train_step
@@ -26,6 +27,7 @@ class Trial:
     """
 
     def __init__(self, run: Run, name: str, vocab_size: int, machine: Machine) -> None:
+        prepare_processor()
         recipe = run.settings.pretrain
         ranks = Ranks()
         self.device, self.mixture = ranks.device, recipe.mixture
