@@ -62,7 +62,9 @@ def start(ranks: int) -> subprocess.Popen:
         ["torchrun", "--standalone", f"--nproc-per-node={ranks}", "--no-python", "--"] if ranks > 1 else []
     )
     command = [*torchrun, "m3ae", "pretrain", "--run", "micro", "--model", MODEL]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    return subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
 
 
 def outcome(run: Run) -> tuple[str, str]:
@@ -140,15 +142,17 @@ def kill_series(series: Series, kills: int, rng: random.Random) -> None:
             (w.split("from step ")[1].split()[0] for w in words.splitlines() if "from step" in w), "0"
         )
         series.passed_over += words.count("damaged checkpoint passed over")
-        if process.returncode == 0:
+        if what != "ended":
+            killed += 1
+        if series.run.paths.record(MODEL, "pretrain").exists():  # perhaps the kill came after all was written
             series.same.append(outcome(series.run) == series.expected)
-            series.note(
-                f"{'':>3} from step {from_step:>5}: ended, {'same' if series.same[-1] else 'OTHER'} bytes"
-            )
+            verdict = "same" if series.same[-1] else "OTHER"
+            series.note(f"{'':>3} from step {from_step:>5}: {what}, all written, {verdict} bytes")
             shutil.rmtree(series.run.paths.results(MODEL))
+            shutil.rmtree(series.run.paths.state(MODEL), ignore_errors=True)
             seen = 0
             continue
-        killed, seen = killed + 1, steps_done(series.run)
+        seen = steps_done(series.run)
         hurt = damage(series.run, rng) if killed % 3 == 0 else ""
         series.damaged += bool(hurt)
         series.note(f"{killed:>3} from step {from_step:>5}: {what} after step {seen:>5}{hurt}")
