@@ -25,7 +25,6 @@ from m3ae.data.stream.loader import to_tensors
 from m3ae.data.stream.stream import Stream
 from m3ae.model.blocks import Block
 from m3ae.train import loop
-from m3ae.train.checkpoint import KEPT, STATE_BYTES
 from m3ae.train.doctor import cgroup, environment, examine, trial
 from m3ae.train.doctor.advice import Situation, advise
 from m3ae.train.doctor.disk import needs_of
@@ -39,6 +38,7 @@ from m3ae.train.doctor.synthetic import caption_lengths, synthetic_batch
 from m3ae.train.doctor.trial import Trial
 from m3ae.train.doctor.units import duration, size
 from m3ae.train.doctor.verdict import COPY, STEP, Rates, binding
+from m3ae.train.kept import KEPT, STATE_BYTES
 from m3ae.train.machine import Machine
 from m3ae.train.state import state_folder
 from made_shards import make_stream_project

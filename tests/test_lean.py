@@ -210,3 +210,13 @@ def test_words_for_a_model_without_text_and_an_encoder_alone_are_refused():
         mae.losses(image, image_order, plan_words(text, padding, text_order, 0.75))
     with pytest.raises(ValueError, match="an encoder alone"):
         M3AE(replace(SMALL, decoder_width=0)).losses(image, image_order, None)
+
+
+def test_orders_that_do_not_fit_are_refused_and_images_need_one():
+    model, image, text, padding, image_order, text_order = made(SMALL, LENGTHS["full"], False)
+    with pytest.raises(ValueError, match=r"expected an order of shape \(16,\) or \(5, 16\), got \(4, 16\)"):
+        model.losses(image, image_order[:4], None)
+    with pytest.raises(ValueError, match=r"expected an order of shape \(11,\) or \(5, 11\), got \(4, 11\)"):
+        plan_words(text, padding, text_order[:4], 0.75)
+    with pytest.raises(ValueError, match="expected an order of the patches beside the images"):
+        model.losses(image, None, None)

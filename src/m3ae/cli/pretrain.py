@@ -60,7 +60,4 @@ def pretrain(run_name: str, model: str, **options: Any) -> None:
     from m3ae.train.processor import prepare_processor
 
     prepare_processor()
-    run = load_run(run_name)
-    train(run, model, Machine(**options))
-    if Machine.is_first():
-        click.echo(f"{model}: trained; {run.paths.encoder(model)}")
+    train(load_run(run_name), model, Machine(**options))

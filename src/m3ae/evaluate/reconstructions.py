@@ -10,7 +10,8 @@ from m3ae.config.run import Run
 from m3ae.data.tokens import load_tokenizer
 from m3ae.evaluate.heldout_pairs import HeldoutBatch, HeldoutPairs
 from m3ae.files import atomic_write, write_text
-from m3ae.model.m3ae import M3AE, Output
+from m3ae.model.m3ae import M3AE
+from m3ae.model.outputs import Output
 from m3ae.model.patches import to_patches
 from m3ae.model.pictures import sheet, triple
 from m3ae.model.weights import load_encoder

@@ -12,9 +12,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from m3ae.model.losses import hidden_word_loss, normalise_patches, patch_error
-from m3ae.model.m3ae import M3AE, Losses
-from m3ae.model.masking import num_visible, take
-from m3ae.model.words import Words
+from m3ae.model.m3ae import M3AE, Image, Padding, Text
+from m3ae.model.masking import num_visible, order_of_each, shuffle, take
+from m3ae.model.outputs import Losses, Output
+from m3ae.model.words import Words, plan_words
 
 Patches = Float[Tensor, "batch patches values"]
 
@@ -47,14 +48,48 @@ def lean_losses(model: M3AE, seen: Seen, samples: int | None = None) -> Losses:
     return Losses(loss, image_loss, text_loss, image_errors, text_errors)
 
 
+def losses_of(
+    model: M3AE,
+    image: Image | None,
+    text: Text | None,
+    padding: Padding | None,
+    orders: tuple[Tensor | None, Tensor | None],
+    ratios: tuple[float, float],
+) -> Output:
+    """``M3AE.forward`` without predictions: draw what is hidden, plan the words, take the losses."""
+    one = model.architecture.mask_scope == "batch"
+    image_shuffle = text_shuffle = words = None
+    if image is not None:
+        patch_px = model.architecture.patch_px
+        corners = model.checked(image)[:, 0, ::patch_px, ::patch_px].flatten(1)  # one value of each patch
+        image_shuffle = shuffle(orders[0], corners, ratios[0], one)
+    if text is not None:
+        model.check_text(text)
+        text_shuffle = shuffle(orders[1], text, ratios[1], one)
+        words = plan_words(text, padding, text_shuffle.order, ratios[1])
+    order = None if image_shuffle is None else image_shuffle.order
+    losses = model.losses(image, order, words, image_mask_ratio=ratios[0])
+    return Output(
+        losses.loss,
+        losses.image_loss,
+        losses.text_loss,
+        image_prediction=None,
+        text_logits=None,
+        image_hidden=image_shuffle.is_hidden if image_shuffle else None,
+        text_hidden=text_shuffle.is_hidden if text_shuffle else None,
+    )
+
+
 def see(
     patches: Patches | None, order: Int[Tensor, "*batch patches"] | None, ratio: float, words: Words | None
 ) -> Seen:
     """Cut an order of the patches (one for each image, or for all) into visible and hidden ones."""
-    if patches is None or order is None:
+    if patches is None:
         return Seen(None, None, None, words)
+    if order is None:
+        raise ValueError("expected an order of the patches beside the images; got none")
     batch, count, _ = patches.shape
-    order = order.reshape(-1, count).expand(batch, count)
+    order = order_of_each(order, batch, count)
     kept = num_visible(count, ratio)
     return Seen(patches, order[:, :kept], order[:, kept:], words)
 

@@ -3,8 +3,6 @@
 Geng et al. 2022, Sec. 3, after the authors' model.py. MAE is the same class without text.
 """
 
-from typing import NamedTuple
-
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -14,54 +12,14 @@ from m3ae.model.blocks import Transformer, init_linear, init_normal
 from m3ae.model.linear import Linear
 from m3ae.model.losses import normalise_patches, patch_error, word_loss
 from m3ae.model.masking import Shuffle, shuffle, take, unshuffle
+from m3ae.model.outputs import Decoded, Encoded, Losses, Output
 from m3ae.model.patches import to_patches
 from m3ae.model.positions import patch_positions, word_positions
-from m3ae.model.words import Words, plan_words
+from m3ae.model.words import Words
 
 Image = Float[Tensor, "batch 3 height width"]
 Text = Int[Tensor, "batch words"]
 Padding = Bool[Tensor, "batch words"]
-
-
-class Output(NamedTuple):
-    """What one pass gives. Predictions are None unless asked for; so is everything of an absent modality."""
-
-    loss: Float[Tensor, ""]
-    image_loss: Float[Tensor, ""] | None
-    text_loss: Float[Tensor, ""] | None
-    image_prediction: Float[Tensor, "batch patches values"] | None
-    text_logits: Float[Tensor, "batch words vocab"] | None
-    image_hidden: Bool[Tensor, "batch patches"] | None
-    text_hidden: Bool[Tensor, "batch words"] | None
-
-
-class Losses(NamedTuple):
-    """What training needs of a pass: sums over its rows, divided by a count, so that parts add up."""
-
-    loss: Float[Tensor, ""]
-    image_loss: Float[Tensor, ""] | None
-    text_loss: Float[Tensor, ""] | None
-    image_errors: Float[Tensor, " batch"] | None
-    """Error of each image, without gradient."""
-    text_errors: Float[Tensor, " batch"] | None
-    """Loss of each text, without gradient."""
-
-
-class Encoded(NamedTuple):
-    """The encoder's output for visible tokens, and how they were chosen."""
-
-    cls: Float[Tensor, "batch 1 dim"]
-    image: Float[Tensor, "batch visible_patches dim"] | None
-    text: Float[Tensor, "batch visible_words dim"] | None
-    image_shuffle: Shuffle | None
-    text_shuffle: Shuffle | None
-
-
-class Decoded(NamedTuple):
-    """The decoder's output for every patch and word."""
-
-    image: Float[Tensor, "batch patches dim"] | None
-    text: Float[Tensor, "batch words dim"] | None
 
 
 class M3AE(nn.Module):
@@ -278,37 +236,6 @@ class M3AE(nn.Module):
         ratio = a.image_mask_ratio if image_mask_ratio is None else image_mask_ratio
         return lean_losses(self, see(patches, image_order, ratio, words), samples)
 
-    def losses_alone(
-        self,
-        image: Image | None,
-        text: Text | None,
-        padding: Padding | None,
-        orders: tuple[Tensor | None, Tensor | None],
-        ratios: tuple[float, float],
-    ) -> Output:
-        """``forward`` without predictions: draw what is hidden, plan the words, take the losses."""
-        one = self.architecture.mask_scope == "batch"
-        image_shuffle = text_shuffle = words = None
-        if image is not None:
-            patch_px = self.architecture.patch_px
-            corners = self.checked(image)[:, 0, ::patch_px, ::patch_px].flatten(1)  # one value of each patch
-            image_shuffle = shuffle(orders[0], corners, ratios[0], one)
-        if text is not None:
-            self.check_text(text)
-            text_shuffle = shuffle(orders[1], text, ratios[1], one)
-            words = plan_words(text, padding, text_shuffle.order, ratios[1])
-        order = None if image_shuffle is None else image_shuffle.order
-        losses = self.losses(image, order, words, image_mask_ratio=ratios[0])
-        return Output(
-            losses.loss,
-            losses.image_loss,
-            losses.text_loss,
-            None,
-            None,
-            image_shuffle.is_hidden if image_shuffle else None,
-            text_shuffle.is_hidden if text_shuffle else None,
-        )
-
     def check_decoder(self) -> None:
         """Raise ValueError if this is an encoder alone."""
         if not self.architecture.has_decoder:
@@ -342,7 +269,9 @@ class M3AE(nn.Module):
         check_inputs(image, text, padding)
         self.check_decoder()
         if not predictions:
-            return self.losses_alone(image, text, padding, (image_order, text_order), ratios)
+            from m3ae.model.lean import losses_of  # it imports this file
+
+            return losses_of(self, image, text, padding, (image_order, text_order), ratios)
         encoded = self.encode_visible(image, text, padding, (image_order, text_order), ratios)
         decoded = self.decode(encoded, padding)
         image_loss = text_loss = None

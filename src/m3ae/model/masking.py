@@ -54,14 +54,21 @@ def shuffle(
     if order is None:
         noise = torch.rand(1 if one_for_all else batch, tokens, device=like.device)
         order = noise.argsort(dim=1)
+    order = order_of_each(order, batch, tokens)
+    return Shuffle(order, order.argsort(dim=1), num_visible(tokens, ratio))
+
+
+def order_of_each(
+    order: Int[Tensor, "*batch tokens"], batch: int, tokens: int
+) -> Int[Tensor, "{batch} {tokens}"]:
+    """An order for each sample, of one for the batch or one per sample; ValueError for another shape."""
     if order.ndim == 1:
         order = order[None]
     if order.shape not in ((1, tokens), (batch, tokens)):
         raise ValueError(
             f"expected an order of shape ({tokens},) or ({batch}, {tokens}), got {tuple(order.shape)}"
         )
-    order = order.expand(batch, tokens)
-    return Shuffle(order, order.argsort(dim=1), num_visible(tokens, ratio))
+    return order.expand(batch, tokens)
 
 
 def take(

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from m3ae.model.masking import num_visible
+from m3ae.model.masking import num_visible, order_of_each
 
 
 class Words(NamedTuple):
@@ -43,7 +43,7 @@ def plan_words(
     """
     batch, slots = text.shape
     padding = torch.zeros_like(text, dtype=torch.bool) if padding is None else padding
-    order = order.reshape(-1, slots).expand(batch, slots)
+    order = order_of_each(order, batch, slots)
     kept = num_visible(slots, ratio)
     visible, visible_padding = words_first(order[:, :kept], padding, least=0)
     hidden, hidden_padding = words_first(order[:, kept:], padding, least=1)

@@ -10,9 +10,8 @@ from m3ae.config.datasets import load_dataset
 from m3ae.config.run import Run
 from m3ae.model.cost import num_parameters, training_flops
 from m3ae.train.architecture import architecture_of
+from m3ae.train.kept import KEPT, STATE_BYTES
 
-COPIES = 3  # two kept checkpoints, and the one that is being written
-STATE_BYTES = 12  # of a parameter: its value and both Adam moments in fp32
 FLOAT_BYTES = 4  # of a feature, and of a parameter in results/
 
 
@@ -44,7 +43,7 @@ def cost_of(run: Run, name: str) -> Cost:
         models=1,
         samples=samples,
         flops=samples * sample_flops(run, name),
-        checkpoint_bytes=COPIES * STATE_BYTES * parameters if row.epochs > 0 else 0,
+        checkpoint_bytes=(KEPT + 1) * STATE_BYTES * parameters if row.epochs > 0 else 0,
         result_bytes=FLOAT_BYTES * (parameters + a.width * num_images(run)),
     )
 

@@ -21,9 +21,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from m3ae.errors import UserError
 from m3ae.files import atomic_path, sha256_of, write_text
-
-KEPT = 2
-STATE_BYTES = 12  # of a parameter in a checkpoint: its value and two moments in fp32
+from m3ae.train.kept import KEPT
 
 
 @dataclass(frozen=True)

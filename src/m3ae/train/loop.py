@@ -94,16 +94,18 @@ class Training:
         with ranks.first_does("begin the step log"):
             if ranks.is_first:
                 self.telling.begin(self.state.folder / "steps.jsonl", first, self.machine.tensorboard)
-        for done in range(first + 1, last + 1):
-            asked = time.perf_counter()
-            batch, parts = next(fed)
-            waited = time.perf_counter() - asked
-            lr = self.schedule.lr(done - 1)
-            result = train_step(self.spread, self.optimizer, parts, self.counts, lr, self.precision)
-            self.interval.add(result, batch_size, self.spread.objective.flops(parts), waited)
-            self.watch.note(done, batch, result)
-            self.after_step(done, lr, stop)
-        self.telling.close()
+        try:
+            for done in range(first + 1, last + 1):
+                asked = time.perf_counter()
+                batch, parts = next(fed)
+                waited = time.perf_counter() - asked
+                lr = self.schedule.lr(done - 1)
+                result = train_step(self.spread, self.optimizer, parts, self.counts, lr, self.precision)
+                self.interval.add(result, batch_size, self.spread.objective.flops(parts), waited)
+                self.watch.note(done, batch, result)
+                self.after_step(done, lr, stop)
+        finally:
+            self.telling.close()
 
     def split(self, batch: TensorBatch) -> list[Part]:
         """This rank's rows in as few parts as its device can take; as many parts at every rank."""
@@ -129,7 +131,6 @@ class Training:
         if save_now or stop_now:
             self.state.save(done, self.interval)
         if stop_now and done < last:
-            self.telling.close()
             raise self.ranks.once(
                 Again(
                     f"{self.name}: {stop.name or 'a signal to another rank'} came; saved at step {done} of "
@@ -152,3 +153,4 @@ class Training:
         with self.ranks.first_does("write the results"):
             if self.ranks.is_first:
                 write_results(self.run, self.name, self.model, state, self.state.folder, facts)
+                say(f"{self.name}: trained; {self.run.paths.encoder(self.name)}")

@@ -28,11 +28,6 @@ class Machine:
     tensorboard: Path | None = None
     """Folder for TensorBoard's event files; None writes none."""
 
-    @staticmethod
-    def is_first() -> bool:
-        """Whether this process speaks for all ranks that torchrun started."""
-        return os.environ.get("RANK", "0") == "0"
-
 
 def collective_timeout_s() -> float:
     """How long a rank waits for the others (seconds), from the environment."""

@@ -12,9 +12,9 @@ from m3ae.data.manifest import read_manifest
 from m3ae.data.remote import remote_folder
 from m3ae.model.cost import num_parameters
 from m3ae.train.architecture import architecture_of
-from m3ae.train.checkpoint import KEPT, STATE_BYTES
 from m3ae.train.doctor.findings import Finding, error, ok
 from m3ae.train.doctor.units import size
+from m3ae.train.kept import KEPT, STATE_BYTES
 from m3ae.train.schedule import schedule_of
 
 WEIGHT_BYTES = 4  # of a parameter in an encoder: fp32
