@@ -42,7 +42,7 @@ from m3ae.data.stream.loader import load_steps
 from m3ae.data.stream.stream import Stream
 from m3ae.records import processor
 from m3ae.torchvision_ops import make_importable
-from m3ae.train.step import Normaliser
+from m3ae.train.objective import Normaliser
 from raw_shards import Answer, write_shard
 
 NUMBER, BATCH, BATCHES, ROUNDS = 512, 64, 2, 20
@@ -93,7 +93,7 @@ def folder_batches(folder: Path, run: Run) -> Iterator:
 
 def our_batches(run: Run, normalise: bool) -> Iterator:
     """Ours, as training reads."""
-    normaliser = Normaliser(run.settings.data.image, torch.device("cpu"))
+    normaliser = Normaliser(run.settings.data.image)
     batches = load_steps(Stream(run, run.models_of("m3ae")[0]), BATCH, 0, 2**40, workers=0)
     return ((normaliser(batch.image), batch) if normalise else batch for batch in batches)
 

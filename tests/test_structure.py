@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -113,3 +114,30 @@ def test_nothing_that_executes_a_file_is_called(path):
         assert name not in ("eval", "exec", "yaml.load", "torch.hub.load", "__import__")
         assert keywords.get("allow_pickle") in (None, "False")
         assert keywords.get("shell") in (None, "False")
+
+
+def names_of(module):
+    """What a module of ours has at its top level, by reading it."""
+    path = SOURCE.parent / Path(*module.split("."))
+    tree = ast.parse((path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text())
+    for node in tree.body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield from (alias.asname or alias.name for alias in node.names)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            yield from (
+                name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)
+            )
+        elif isinstance(node, ast.ClassDef | ast.FunctionDef):
+            yield node.name
+    if path.is_dir():
+        yield from (child.stem for child in path.iterdir())
+
+
+@pytest.mark.parametrize("path", sorted((CHECKOUT / "benchmarks").glob("*.py")), ids=lambda path: path.name)
+def test_benchmarks_import_what_there_is(path):
+    """They run seldom, so that nothing else notices a name that has moved."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "m3ae":
+            missing = {alias.name for alias in node.names} - set(names_of(node.module))
+            assert not missing, f"{node.module}: {missing}"
