@@ -14,7 +14,7 @@ rule features:
     log:
         "logs/{run}/{model}/features.log",
     params:
-        stage=run.stage("features"),
+        stage=lambda w: run.stage("features", w.model),
     shell:
         "m3ae features --run {wildcards.run} --model {wildcards.model} --log {log}"
 

@@ -1,23 +1,13 @@
-"""Masked autoencoding of pairs."""
+"""Masked autoencoding of pairs, and the baselines."""
 
 from m3ae.config import launch
+from m3ae.config.inputs import read_files
 
 
 rule pretrain:
     """Train one encoder. Re-entrant: a killed job goes on from its last checkpoint in runs/."""
     input:
-        manifest="data/{run}/shards/train/manifest.json",
-        tokens="data/{run}/tokens/train.arrow",
-        images=(
-            "data/{run}/shards/images/manifest.json"
-            if run.settings.pretrain.mixture.images
-            else []
-        ),
-        texts=(
-            "data/{run}/tokens/texts.arrow"
-            if run.settings.pretrain.mixture.texts
-            else []
-        ),
+        lambda w: read_files(run, w.model),
     output:
         encoder="results/{run}/{model}/encoder.safetensors",
         steps="results/{run}/{model}/steps.jsonl",

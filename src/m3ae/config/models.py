@@ -7,7 +7,8 @@ from pydantic import Field, model_validator
 from m3ae.config.base import Count, Positive, Settings
 from m3ae.config.data import Data
 from m3ae.config.evaluation import Check, Features, Ood, Probe, Statistics
-from m3ae.config.training import Architecture, Heldout, Model, Pretrain
+from m3ae.config.rows import settings_of_row
+from m3ae.config.training import Architecture, Clip, Heldout, Model, Pretrain, Supervised
 
 
 class RunSettings(Settings):
@@ -26,10 +27,14 @@ class RunSettings(Settings):
     data: Data
     architecture: Architecture
     pretrain: Pretrain
+    clip: Clip
+    supervised: Supervised
     models: dict[str, Model]
     """The grid: every row of the paper's tables, and ours."""
     rows: Annotated[list[str], Field(min_length=1)]
     """The models that this run makes; the other cells stay "-"."""
+    repeats: dict[str, list[Count]]
+    """Further seeds of pre-training for some of the rows: their cells get an interval over seeds."""
     heldout: Heldout
     features: Features
     probe: Probe
@@ -53,23 +58,31 @@ class RunSettings(Settings):
                     f"architecture: {name} has width {size.width} and {size.heads} heads; "
                     "expected a width that both the heads and 4 divide"
                 )
-        for kind in ("images", "texts"):
-            if getattr(self.pretrain.mixture, kind) > 0 and getattr(self.data, kind) is None:
-                raise ValueError(
-                    f"pretrain.mixture.{kind}: expected 0 without data.{kind}, "
-                    f"got {getattr(self.pretrain.mixture, kind)}; name a source in data.{kind}"
-                )
-        if self.pretrain.mixture.texts > 0 and not self.pretrain.unpaired_text_loss_weight:
-            raise ValueError(
-                "pretrain.unpaired_text_loss_weight: expected more than 0 where the mixture has texts, "
-                "got 0.0; set a weight, or pretrain.mixture.texts to 0"
-            )
-        if self.data.image.size_px % self.architecture.patch_px:
-            raise ValueError(
-                f"architecture.patch_px: expected a divisor of data.image.size_px = "
-                f"{self.data.image.size_px}, got {self.architecture.patch_px}"
-            )
+        for name in dict.fromkeys([*self.rows, *self.repeats]):
+            known(name, self.rows, "repeats", "rows")
+            check_row(name, settings_of_row(self, self.models[name]))
         return self
+
+
+def check_row(name: str, row: RunSettings) -> None:
+    """Raise unless the settings of a row fit together, as its pre-training sees them."""
+    mixture, image = row.pretrain.mixture, row.data.image
+    for kind in ("images", "texts"):
+        if getattr(mixture, kind) > 0 and getattr(row.data, kind) is None:
+            raise ValueError(
+                f"pretrain.mixture.{kind}: expected 0 without data.{kind}, "
+                f"got {getattr(mixture, kind)} ({name}); name a source in data.{kind}"
+            )
+    if mixture.texts > 0 and not row.pretrain.unpaired_text_loss_weight:
+        raise ValueError(
+            "pretrain.unpaired_text_loss_weight: expected more than 0 where the mixture has texts "
+            f"({name}), got 0.0; set a weight, or pretrain.mixture.texts to 0"
+        )
+    if image.size_px % row.architecture.patch_px:
+        raise ValueError(
+            f"architecture.patch_px: expected a divisor of data.image.size_px = {image.size_px}, "
+            f"got {row.architecture.patch_px} ({name})"
+        )
 
 
 def known(name: str, choices: "dict | list", key: str, where: str) -> None:

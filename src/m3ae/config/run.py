@@ -7,9 +7,13 @@ from typing import Any
 from m3ae.config.evaluation import EvalSplit
 from m3ae.config.models import RunSettings
 from m3ae.config.paths import Paths
+from m3ae.config.rows import REBUILDS, settings_of_row
 from m3ae.config.stages import stage_settings
 from m3ae.config.training import Model
 from m3ae.errors import UserError
+
+SEED = "-seed"
+"""Between a row's name and the seed of a repeat."""
 
 
 @dataclass(frozen=True)
@@ -25,21 +29,41 @@ class Run:
         return Paths(self.name)
 
     @property
-    def models(self) -> list[str]:
-        """The models that this run makes, in the order of its tables."""
+    def rows(self) -> list[str]:
+        """The rows of this run's tables, in their order."""
         return self.settings.rows
 
-    def model(self, name: str) -> Model:
-        """The row ``name`` of the grid."""
-        if name not in self.settings.models:
-            known = ", ".join(self.settings.models)
-            raise UserError(f"model {name!r}: expected a model of run {self.name!r}: {known}")
-        return self.settings.models[name]
+    @property
+    def models(self) -> list[str]:
+        """The models that this run makes: its rows, then their repeats with other seeds."""
+        return [*self.rows, *(repeat for row in self.rows for repeat in self.repeats_of(row))]
 
-    def models_of(self, method: str) -> list[str]:
-        """The made models of a method (`m3ae`, `mae`) that are trained at all."""
+    def repeats_of(self, row: str) -> list[str]:
+        """The models that repeat a row with other seeds."""
+        return [f"{row}{SEED}{seed}" for seed in self.settings.repeats.get(row, [])]
+
+    def model(self, name: str) -> Model:
+        """The row ``name`` of the grid, or a repeat of one (`ROW-seed43`)."""
+        row, _, seed = name.partition(SEED)
+        if row not in self.settings.models or (seed and name not in self.repeats_of(row)):
+            known = ", ".join(dict.fromkeys([*self.settings.models, *self.models]))
+            raise UserError(f"model {name!r}: expected a model of run {self.name!r}: {known}")
+        grid = self.settings.models[row]
+        return grid.model_copy(update={"seed": int(seed)}) if seed else grid
+
+    def settings_of(self, name: str) -> RunSettings:
+        """The settings as the pre-training of a model sees them: what its row overrides in its place."""
+        return settings_of_row(self.settings, self.model(name))
+
+    def models_of(self, *methods: str) -> list[str]:
+        """The rows of some methods (`m3ae`, `mae`, `clip`, `supervised`) that are trained at all."""
         grid = self.settings.models
-        return [name for name in self.models if grid[name].method == method and grid[name].epochs > 0]
+        return [name for name in self.rows if grid[name].method in methods and grid[name].epochs > 0]
+
+    @property
+    def rebuilding(self) -> list[str]:
+        """The models that have a decoder, and so errors on what was hidden."""
+        return [name for name in self.models if self.model(name).method in REBUILDS]
 
     def stage(self, stage: str, model: str | None = None) -> dict[str, Any]:
         """The sorted settings that ``stage`` depends on: its identity in the workflow and in records."""

@@ -6,6 +6,7 @@ Snakemake plans a stage again when this dict changes, and every record carries i
 from typing import Any
 
 from m3ae.config.models import RunSettings
+from m3ae.config.rows import LIKE_PRETRAIN, REBUILDS, settings_of_row
 from m3ae.config.training import Model
 
 # Bumped by hand when a stage's code changes what it computes.
@@ -17,7 +18,7 @@ VERSIONS = {
     "tokens": 2,
     "texts": 1,
     "evalset": 1,
-    "pretrain": 2,
+    "pretrain": 3,
     "heldout": 1,
     "features": 1,
     "probe": 1,
@@ -37,37 +38,63 @@ def stage_settings(run: RunSettings, stage: str, model: Model | None = None) -> 
 
 
 def pretrain(run: RunSettings, model: Model | None) -> dict[str, Any]:
-    """A row's own settings, resolved: what the row overrides does not stand there twice."""
+    """A row's own settings, resolved: what it overrides does not stand there twice."""
     assert model is not None
-    recipe = run.pretrain.plain()
+    row = settings_of_row(run, model)
+    recipe, architecture = row.pretrain.plain(), row.architecture.plain()
     for operational in ("checkpoint_minutes", "log_steps", "picture_steps"):
         del recipe[operational]  # how it is watched and saved, not what comes out
-    if model.text_mask_ratio is not None:
-        recipe["text_mask_ratio"] = model.text_mask_ratio
-    architecture = run.architecture.plain()
     del architecture["sizes"]
-    mixed_in = {}
-    if run.data.texts and run.pretrain.mixture.texts > 0:
-        mixed_in["texts_max_tokens"] = run.data.texts.max_tokens
-    return {
+    if model.method not in REBUILDS:
+        del architecture["decoder"]
+        recipe = {key: recipe[key] for key in (*LIKE_PRETRAIN, "eps", "precision", "random_drop_text")}
+    elif not row.pretrain.mixture.texts:
+        del recipe["unpaired_text_loss_weight"]
+    common = {
         "method": model.method,
         "epochs": model.epochs,
-        "paired_share": model.paired_share,
-        "samples_per_epoch": run.samples_per_epoch,
-        "batch_size": run.batch_size,
-        "seed": run.seed,
-        "encoder": run.architecture.sizes[model.size].plain(),
+        "samples_per_epoch": row.samples_per_epoch,
+        "batch_size": row.batch_size,
+        "seed": row.seed,
+        "encoder": row.architecture.sizes[model.size].plain(),
         "architecture": architecture,
         "recipe": recipe,
-        "image": run.data.image.plain(),
-        "max_tokens": run.data.tokens.max_tokens,
-        **mixed_in,
+        "image": row.data.image.plain(),
     }
+    return common | OWN[model.method](row, model)
 
 
-def view(run: RunSettings) -> dict[str, Any]:
+def words(row: RunSettings, model: Model) -> dict[str, Any]:
+    """What a model that reads captions adds."""
+    added = {"paired_share": model.paired_share, "max_tokens": row.data.tokens.max_tokens}
+    if row.data.texts and row.pretrain.mixture.texts > 0:
+        added["texts_max_tokens"] = row.data.texts.max_tokens
+    return added
+
+
+def clip(row: RunSettings, model: Model) -> dict[str, Any]:
+    """What CLIP adds; what it overrides stands in the recipe already."""
+    return {**words(row, model), "clip": left_over(row.clip.plain())}
+
+
+def supervised(row: RunSettings, model: Model) -> dict[str, Any]:
+    """What supervised training adds, the labels it learns among it."""
+    task = row.probe.tasks[0]
+    labels = {"dataset": task.dataset, "split": task.train, "label": task.label}
+    return {"supervised": left_over(row.supervised.plain()), "labels": labels}
+
+
+def left_over(baseline: dict[str, Any]) -> dict[str, Any]:
+    """Without what stands in the recipe and the view."""
+    return {key: value for key, value in baseline.items() if key not in (*LIKE_PRETRAIN, "image")}
+
+
+OWN: dict[str, Any] = {"m3ae": words, "mae": words, "clip": clip, "supervised": supervised}
+
+
+def view(run: RunSettings, model: Model | None) -> dict[str, Any]:
     """How a frozen encoder sees an image: no augmentation."""
-    image = run.data.image.plain()
+    image = (run if model is None else settings_of_row(run, model)).data.image.plain()
     return {key: image[key] for key in ("size_px", "mean", "std")}
 
 
@@ -86,14 +113,14 @@ def download(run: RunSettings, _: Model | None) -> dict[str, Any]:
     return settings
 
 
-def features(run: RunSettings, _: Model | None) -> dict[str, Any]:
+def features(run: RunSettings, model: Model | None) -> dict[str, Any]:
     """The representation and the splits that pass through the encoder."""
     splits = {
         f"{dataset}/{split}"
         for task in run.probe.tasks
         for dataset, split in ((task.dataset, task.train), (task.dataset, task.test))
     } | {f"{pair.out.dataset}/{pair.out.split}" for pair in run.ood.pairs}
-    return {**run.features.plain(), "view": view(run), "splits": sorted(splits)}
+    return {**run.features.plain(), "view": view(run, model), "splits": sorted(splits)}
 
 
 def table(run: RunSettings, _: Model | None) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from m3ae.config.base import Count, Positive, Range, Settings, Share
+from m3ae.config.data import Image
 
 
 class Size(Settings):
@@ -86,11 +87,61 @@ class Pretrain(Settings):
     """Steps between two reconstruction pictures in logs/; 0 draws none."""
 
 
+class Clip(Settings):
+    """The contrastive baseline: an image and a text tower, after SLIP's CLIP."""
+
+    text: Size
+    """The text tower's transformer."""
+    embedding_dim: Positive
+    """Width of the space in which images and texts are compared."""
+    temperature: Annotated[float, Field(gt=0)]
+    """Where the learned temperature begins."""
+    max_scale: Annotated[float, Field(gt=0)]
+    """Largest factor of the similarities: 1 / temperature never exceeds it."""
+    image: Image
+    """How images are seen, in place of `data.image`."""
+    base_lr: Annotated[float, Field(gt=0)]
+    """In place of `pretrain.base_lr`."""
+    betas: Range
+    """In place of `pretrain.betas`."""
+    weight_decay: Annotated[float, Field(ge=0)]
+    """In place of `pretrain.weight_decay`."""
+    warmup_epochs: Annotated[float, Field(ge=0)]
+    """In place of `pretrain.warmup_epochs`."""
+
+
+class Supervised(Settings):
+    """The supervised baseline: a ViT of the same size, trained on the labels of the probe's first task."""
+
+    weights: str | None
+    """Name of a timm model whose weights are taken in place of training; null trains."""
+    rand_augment: str
+    """RandAugment as timm writes it, such as `rand-m9-mstd0.5-inc1`; empty for none."""
+    erase: Share
+    """Chance that a random rectangle of an image is erased."""
+    mixup: Annotated[float, Field(ge=0)]
+    """Alpha of mixup; 0 for none."""
+    cutmix: Annotated[float, Field(ge=0)]
+    """Alpha of CutMix; 0 for none."""
+    label_smoothing: Share
+    """Share of a label that is spread over all classes."""
+    image: Image
+    """How images are seen, in place of `data.image`."""
+    base_lr: Annotated[float, Field(gt=0)]
+    """In place of `pretrain.base_lr`."""
+    betas: Range
+    """In place of `pretrain.betas`."""
+    weight_decay: Annotated[float, Field(ge=0)]
+    """In place of `pretrain.weight_decay`."""
+    warmup_epochs: Annotated[float, Field(ge=0)]
+    """In place of `pretrain.warmup_epochs`."""
+
+
 class Model(Settings):
     """A row of the paper's tables."""
 
-    method: Literal["m3ae", "mae"]
-    """`mae` is M3AE without text and type embeddings."""
+    method: Literal["m3ae", "mae", "clip", "supervised"]
+    """`mae` is M3AE without text and type embeddings; `clip` and `supervised` are the baselines."""
     size: str
     """A key of `architecture.sizes`."""
     epochs: Annotated[float, Field(ge=0)]
@@ -99,6 +150,10 @@ class Model(Settings):
     """Overrides `pretrain.text_mask_ratio` for this row."""
     paired_share: Share = 1.0
     """Share of the images that keep their caption; the others stay as images alone."""
+    texts: Annotated[float, Field(ge=0)] | None = None
+    """Overrides `pretrain.mixture.texts` for this row."""
+    seed: Count | None = None
+    """Overrides the run's seed for the pre-training of this row; further seeds of a row: `repeats`."""
 
 
 class Heldout(Settings):

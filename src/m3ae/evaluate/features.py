@@ -39,7 +39,7 @@ def extract_features(run: Run, model: str) -> None:
     encoder = load_encoder(run.paths.encoder(model)).to("cuda" if torch.cuda.is_available() else "cpu")
     arrays: dict[str, np.ndarray] = {}
     for split in run.eval_splits:
-        arrays |= arrays_of_split(run, encoder, split)
+        arrays |= arrays_of_split(run, model, encoder, split)
     settings = run.stage("features", model)
     facts = {"inputs": inputs, "pooling": run.settings.features.pooling, "settings": settings}
     write_archive(run.paths.features(model), arrays, facts)
@@ -66,11 +66,11 @@ def checked_inputs(run: Run, model: str) -> dict[str, str]:
     return inputs
 
 
-def arrays_of_split(run: Run, encoder: "M3AE", split: EvalSplit) -> dict[str, np.ndarray]:
+def arrays_of_split(run: Run, model: str, encoder: "M3AE", split: EvalSplit) -> dict[str, np.ndarray]:
     """Features (count, width) and all the labels (count,) of a split, by their names in the archive."""
     images = EvalImages(run, split.dataset, split.split)
     name = f"{split.dataset}/{split.split}"
-    features = pass_through(run, encoder, images, name)
+    features = pass_through(run, model, encoder, images, name)
     if not np.isfinite(features).all():
         raise UserError(f"{name}: the encoder gives values that are not finite; train it again")
     labels = {
@@ -82,22 +82,22 @@ def arrays_of_split(run: Run, encoder: "M3AE", split: EvalSplit) -> dict[str, np
 
 @torch.inference_mode()
 def pass_through(
-    run: Run, encoder: "M3AE", images: EvalImages, name: str
+    run: Run, model: str, encoder: "M3AE", images: EvalImages, name: str
 ) -> Float[np.ndarray, "count width"]:
     """The pooled features of all images, in their order."""
     device = next(encoder.parameters()).device
     pooled = []
     with tqdm(total=len(images), desc=name, unit=" images", disable=None) as bar:
-        for batch in batches(run, images):
+        for batch in batches(run, model, images):
             tokens = encoder.encode(torch.from_numpy(batch).to(device))
             pooled.append(pool(tokens, run.settings.features.pooling).float().cpu().numpy())
             bar.update(len(batch))
     return np.concatenate(pooled)
 
 
-def batches(run: Run, images: EvalImages) -> Iterator[Float[np.ndarray, "batch 3 height width"]]:
+def batches(run: Run, model: str, images: EvalImages) -> Iterator[Float[np.ndarray, "batch 3 height width"]]:
     """Images as the encoder sees them: resized, cropped in the centre, normalised."""
-    resize_px, image = run.settings.features.resize_px, run.settings.data.image
+    resize_px, image = run.settings.features.resize_px, run.settings_of(model).data.image
     with ThreadPoolExecutor(torch.get_num_threads()) as threads:
         for batch in images.batches(BATCH):
             views = threads.map(lambda picture: view(picture, resize_px, image.size_px), batch)

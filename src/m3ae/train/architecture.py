@@ -8,14 +8,10 @@ from m3ae.model.architecture import Architecture
 def architecture_of(run: Run, name: str, vocab_size: int) -> Architecture:
     """The architecture of a row of the grid."""
     row = run.model(name)
-    return architecture_of_size(
-        run.settings, row.size, vocab_size if row.method == "m3ae" else 0, row.text_mask_ratio
-    )
+    return architecture_of_size(run.settings_of(name), row.size, vocab_size if row.method == "m3ae" else 0)
 
 
-def architecture_of_size(
-    settings: RunSettings, size: str, vocab_size: int, text_mask_ratio: float | None = None
-) -> Architecture:
+def architecture_of_size(settings: RunSettings, size: str, vocab_size: int) -> Architecture:
     """A size of a run with its recipe; ``vocab_size=0`` makes it an MAE."""
     shared, recipe = settings.architecture, settings.pretrain
     encoder, decoder = shared.sizes[size], shared.decoder
@@ -34,7 +30,7 @@ def architecture_of_size(
         type_embedding=shared.type_embedding and vocab_size > 0,
         gelu=shared.gelu,
         image_mask_ratio=recipe.image_mask_ratio,
-        text_mask_ratio=recipe.text_mask_ratio if text_mask_ratio is None else text_mask_ratio,
+        text_mask_ratio=recipe.text_mask_ratio,
         mask_scope=recipe.mask_scope,
         norm_pix_loss=recipe.norm_pix_loss,
         image_loss_weight=recipe.image_loss_weight,

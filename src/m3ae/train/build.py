@@ -10,7 +10,7 @@ from m3ae.train.architecture import architecture_of
 def build_model(run: Run, name: str, vocab_size: int) -> M3AE:
     """The model with its initial weights, which depend on the run's seed alone."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(run.settings.seed)
+        torch.manual_seed(run.settings_of(name).seed)
         return M3AE(architecture_of(run, name, vocab_size))
 
 

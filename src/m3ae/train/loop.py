@@ -55,7 +55,8 @@ class Training:
 
     def __init__(self, run: Run, name: str, inputs: dict[str, str], machine: Machine, ranks: Ranks) -> None:
         self.run, self.name, self.machine, self.ranks = run, name, machine, ranks
-        self.settings, self.recipe = run.settings, run.settings.pretrain
+        self.settings = run.settings_of(name)
+        self.recipe = self.settings.pretrain
         self.schedule = schedule_of(run, name)
         self.counts = split_batch(self.settings.batch_size, self.recipe.mixture, ranks.world)
         self.precision = usable_precision(self.recipe.precision, ranks.device)

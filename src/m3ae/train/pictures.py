@@ -19,7 +19,7 @@ class Pictures:
     def __init__(self, run: Run, name: str, stream: Stream, spread: Spread, precision: str) -> None:
         self.every, self.folder = run.settings.pretrain.picture_steps, run.paths.pictures(name)
         self.precision = precision
-        self.stream, self.spread, self.image = stream, spread, run.settings.data.image
+        self.stream, self.spread, self.image = stream, spread, run.settings_of(name).data.image
 
     def is_due(self, done: int) -> bool:
         """Whether to draw after ``done`` steps."""

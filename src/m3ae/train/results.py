@@ -59,7 +59,7 @@ def record_of(
         },
         settings=run.stage("pretrain", name),
         inputs=facts["inputs"],
-        seeds=[run.settings.seed],
+        seeds=[run.settings_of(name).seed],
         provenance={**provenance(facts["started"]), **facts["provenance"], **pace_of(lines)},
     )
 

@@ -28,7 +28,8 @@ class Schedule:
 
 def schedule_of(run: Run, model: str) -> Schedule:
     """The schedule of a model: its epochs in whole steps of the global batch."""
-    settings, recipe = run.settings, run.settings.pretrain
+    settings = run.settings_of(model)
+    recipe = settings.pretrain
     steps_per_epoch = settings.samples_per_epoch / settings.batch_size
     return Schedule(
         peak=recipe.base_lr * settings.batch_size / 256,

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from m3ae.config.inputs import training_files
 from m3ae.config.run import Run
 from m3ae.files import sha256_of
 from m3ae.train.checkpoint import (
@@ -24,16 +25,8 @@ from m3ae.train.telling import say
 
 
 def inputs_of(run: Run, name: str) -> dict[str, str]:
-    """SHA-256 of what a model is trained on: words only where it reads them, what is mixed in where it is."""
-    mixture = run.settings.pretrain.mixture
-    files = {"train_manifest": run.paths.manifest("train")}
-    if mixture.images > 0:
-        files["images_manifest"] = run.paths.manifest("images")
-    if run.model(name).method == "m3ae":
-        files["train_tokens"] = run.paths.tokens("train")
-        if mixture.texts > 0:
-            files["texts"] = run.paths.tokens("texts")
-    return {what: sha256_of(path) for what, path in files.items()}
+    """SHA-256 of what a model is trained on."""
+    return {what: sha256_of(path) for what, path in training_files(run, name).items()}
 
 
 def state_folder(run: Run, name: str, inputs: dict[str, str]) -> Path:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int64, UInt8
 
+from m3ae.config.models import RunSettings
 from m3ae.config.run import Run
 from m3ae.data.passages import Passages
 from m3ae.data.shards import Pairs
@@ -70,13 +71,14 @@ class Stream:
 
     def __init__(self, run: Run, model: str) -> None:
         self.run, self.model = run, model
-        self.settings, self.recipe, self.row = run.settings, run.settings.pretrain, run.model(model)
+        self.row, self.settings = run.model(model), run.settings_of(model)
+        self.recipe = self.settings.pretrain
         mixture, paths = self.recipe.mixture, run.paths
         self.pairs = Pairs(paths.shards("train"))
         self.tokens = Tokens(paths.tokens("train"))
         self.images = Pairs(paths.shards("images")) if mixture.images > 0 else None
         self.passages = Passages(paths.tokens("texts")) if mixture.texts > 0 else None
-        self.num_patches = (run.settings.data.image.size_px // run.settings.architecture.patch_px) ** 2
+        self.num_patches = (self.settings.data.image.size_px // self.settings.architecture.patch_px) ** 2
         for name, kind in (("pairs", self.pairs), ("images", self.images), ("texts", self.passages)):
             if kind is not None and len(kind) == 0:
                 raise UserError(f"pretrain.mixture.{name}: expected data to train on, found no sample")
@@ -129,9 +131,9 @@ class Stream:
         pairs, images = len(paired.sample), len(alone.sample)
         size = self.settings.data.image.size_px
         views = np.empty((pairs + images, 3, size, size), np.uint8)
-        fill_views(views[:pairs], self.pairs, paired, self.run, first_id=0)
+        fill_views(views[:pairs], self.pairs, paired, self.settings, first_id=0)
         if self.images is not None and images:
-            fill_views(views[pairs:], self.images, alone, self.run, first_id=FIRST_IMAGE)
+            fill_views(views[pairs:], self.images, alone, self.settings, first_id=FIRST_IMAGE)
         return views
 
     def words(self, drawn: Drawn) -> list[np.ndarray]:
@@ -166,10 +168,14 @@ class Stream:
 
 
 def fill_views(
-    views: UInt8[np.ndarray, "n 3 size size"], shards: Pairs, drawn: Drawn, run: Run, first_id: int
+    views: UInt8[np.ndarray, "n 3 size size"],
+    shards: Pairs,
+    drawn: Drawn,
+    settings: RunSettings,
+    first_id: int,
 ) -> None:
     """Put the augmented images of samples into ``views``; their ids are ``first_id`` and what follows."""
-    image, seed, ids = run.settings.data.image, run.settings.seed, drawn.sample.tolist()
+    image, seed, ids = settings.data.image, settings.seed, drawn.sample.tolist()
     for row, jpeg in enumerate(shards.jpegs(ids)):
         try:
             views[row] = training_view(jpeg, image, seed, int(drawn.epoch[row]), first_id + ids[row])

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
 
+from m3ae.config.inputs import read_files
 from m3ae.config.run import Run
 from m3ae.data.stream.stream import Stream
 from m3ae.errors import UserError
@@ -111,7 +111,7 @@ class Doctor:
 
     def open_stream(self) -> Stream | None:
         """The run's data; None, with a finding, where they are not there or broken."""
-        missing = [path for path in needed_files(self.run) if not path.is_file()]
+        missing = [path for path in read_files(self.run, self.name) if not path.is_file()]
         if missing:
             targets = [path for path in missing if path != self.run.paths.manifest("train")] or missing
             makes = f"snakemake {' '.join(map(str, targets))} --config run={self.run.name}"
@@ -217,12 +217,3 @@ class Doctor:
             room.fits_without_recompute,
         )
         self.found.advice = advise(self.found.binds, rates, reading, situation)
-
-
-def needed_files(run: Run) -> list[Path]:
-    """What the stream reads, as the workflow names it; the tokens last, whose rule makes the shards too."""
-    mixture, paths = run.settings.pretrain.mixture, run.paths
-    files = [paths.manifest("train")]
-    files += [paths.manifest("images")] if mixture.images > 0 else []
-    files.append(paths.tokens("train"))
-    return files + ([paths.tokens("texts")] if mixture.texts > 0 else [])

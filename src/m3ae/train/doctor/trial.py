@@ -28,12 +28,13 @@ class Trial:
 
     def __init__(self, run: Run, name: str, vocab_size: int, machine: Machine) -> None:
         prepare_processor()
-        recipe = run.settings.pretrain
+        settings = run.settings_of(name)
+        recipe = settings.pretrain
         ranks = Ranks()
         self.device, self.mixture = ranks.device, recipe.mixture
         self.precision = usable_precision(recipe.precision, self.device)
         model = build_model(run, name, vocab_size)
-        normalise = Normaliser(run.settings.data.image)
+        normalise = Normaliser(settings.data.image)
         objective = Objective(model, normalise, recipe.unpaired_text_loss_weight)
         self.spread = Spread(objective, ranks, machine)
         self.optimizer = make_optimizer(model, recipe)

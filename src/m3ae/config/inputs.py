@@ -1,0 +1,28 @@
+"""The files that a model is trained on, for the workflow and for the training's identity."""
+
+from pathlib import Path
+
+from m3ae.config.rows import READS_WORDS
+from m3ae.config.run import Run
+
+
+def training_files(run: Run, name: str) -> dict[str, Path]:
+    """By what they are: words only where the model reads them, what is mixed in where it is."""
+    method, mixture, paths = run.model(name).method, run.settings_of(name).pretrain.mixture, run.paths
+    if method == "supervised":
+        return {"labels": paths.evalset(run.settings.probe.tasks[0].dataset)}
+    files = {"train_manifest": paths.manifest("train")}
+    if mixture.images > 0:
+        files["images_manifest"] = paths.manifest("images")
+    if method in READS_WORDS:
+        files["train_tokens"] = paths.tokens("train")
+        if mixture.texts > 0:
+            files["texts"] = paths.tokens("texts")
+    return files
+
+
+def read_files(run: Run, name: str) -> list[Path]:
+    """All that the training reads: for an MAE the words too, which decide nothing."""
+    files = list(training_files(run, name).values())
+    tokens = run.paths.tokens("train")
+    return files + [tokens] * (run.model(name).method == "mae")
