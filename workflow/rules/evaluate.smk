@@ -47,3 +47,20 @@ rule ood:
         stage=run.stage("ood"),
     shell:
         "m3ae ood --run {wildcards.run} --model {wildcards.model} --log {log}"
+
+
+rule concepts:
+    """What captions speak of, read off the frozen encoder: multi-label classification of the run's pairs."""
+    input:
+        encoder="results/{run}/{model}/encoder.safetensors",
+        manifests=expand(
+            "data/{{run}}/shards/{split}/manifest.json", split=["train", "heldout"]
+        ),
+    output:
+        "results/{run}/{model}/concepts.json",
+    log:
+        "logs/{run}/{model}/concepts.log",
+    params:
+        stage=lambda w: run.stage("concepts", w.model),
+    shell:
+        "m3ae concepts --run {wildcards.run} --model {wildcards.model} --log {log}"

@@ -1,4 +1,4 @@
-"""``m3ae heldout``, ``features``, ``probe``, ``ood``: everything that happens to a frozen encoder."""
+"""``m3ae heldout``, ``features``, ``probe``, ``ood``, ``concepts``: what happens to a frozen encoder."""
 
 from typing import TYPE_CHECKING
 
@@ -80,6 +80,23 @@ def ood(run_name: str, model: str) -> None:
     run_ood(run, model)
     for pair in run.ood_pairs:
         print_record(run, model, f"ood-{pair}")
+
+
+@click.command()
+@run_option
+@model_option
+@logged
+def concepts(run_name: str, model: str) -> None:
+    """What captions speak of, read off the frozen encoder: mean average precision over concepts.
+
+    Needs the encoder and both splits of clean shards; writes results/RUN/MODEL/concepts.json.
+    """
+    from m3ae.config import load_run
+    from m3ae.evaluate.concepts import run_concepts
+
+    run = load_run(run_name)
+    run_concepts(run, model)
+    print_record(run, model, "concepts")
 
 
 def print_record(run: "Run", model: str, name: str) -> None:

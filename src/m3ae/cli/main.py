@@ -18,6 +18,7 @@ COMMANDS = {
     "features": ("evaluate", "Pass every evaluation set through a frozen encoder, once."),
     "probe": ("evaluate", "Linear probes on stored features."),
     "ood": ("evaluate", "Out-of-distribution scores on stored features."),
+    "concepts": ("evaluate", "What captions speak of, read off a frozen encoder."),
     "weights": ("weights", "Show, convert and export weights: ours, the authors', Facebook's MAE."),
     "bench": ("bench", "How fast a run's parts are on this machine, and what binds."),
     "figure": ("report", "Make a figure's table and chart from records."),

@@ -81,6 +81,20 @@ class Ood(Settings):
     """Bins of the histograms."""
 
 
+class Concepts(Settings):
+    """Multi-label classification of the run's own pairs: which things their captions name.
+
+    Trained on the images of the split `train`, tested once on `heldout`. The paper has nothing like it.
+    """
+
+    words: Annotated[dict[str, list[str]], Field(min_length=1)]
+    """Each concept and the words, in lower case, of which any in any caption of an image means it."""
+    penalties: Annotated[list[float], Field(min_length=1)]
+    """Strengths of the L2 penalty to choose from (logistic regression, 1 / C), on a part of `train`."""
+    validation_share: Annotated[float, Field(gt=0, lt=1)]
+    """Share of the training images on which a penalty is chosen."""
+
+
 class Statistics(Settings):
     """Intervals."""
 

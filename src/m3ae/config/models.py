@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from m3ae.config.base import Count, Positive, Settings
 from m3ae.config.data import Data
-from m3ae.config.evaluation import Check, Features, Ood, Probe, Statistics
+from m3ae.config.evaluation import Check, Concepts, Features, Ood, Probe, Statistics
 from m3ae.config.rows import settings_of_row
 from m3ae.config.training import Architecture, Clip, Heldout, Model, Pretrain, Supervised
 
@@ -39,6 +39,8 @@ class RunSettings(Settings):
     features: Features
     probe: Probe
     ood: Ood
+    concepts: Concepts | None
+    """Null for runs without: `concepts` is then no target."""
     statistics: Statistics
     check: Check
 

@@ -23,6 +23,7 @@ VERSIONS = {
     "features": 1,
     "probe": 1,
     "ood": 1,
+    "concepts": 1,
     "figure2": 1,
     "figure3": 1,
     "figure6": 1,
@@ -156,6 +157,13 @@ SELECT: dict[str, Any] = {
     },
     "ood": lambda run, _: {
         "pairs": [pair.plain() for pair in run.ood.pairs],
+        "statistics": run.statistics.plain(),
+        "seed": run.seed,
+    },
+    "concepts": lambda run, model: {
+        **(run.concepts.plain() if run.concepts else {}),
+        **run.features.plain(),
+        "view": view(run, model),
         "statistics": run.statistics.plain(),
         "seed": run.seed,
     },

@@ -79,6 +79,8 @@ class Pretrain(Settings):
     """Linear warm-up from 0, then cosine to 0, per step (epochs)."""
     precision: Literal["fp32", "bf16"]
     """Arithmetic of the forward pass; weights and optimiser stay in fp32."""
+    store: Literal["fp32", "fp16"]
+    """Precision of the weights that are kept when training is over; all that follows computes with these."""
     checkpoint_minutes: Annotated[float, Field(gt=0)]
     """Time between checkpoints of the training state (minutes)."""
     log_steps: Positive

@@ -47,11 +47,11 @@ def load_encoder(path: Path) -> M3AE:
 
 
 def read_weights(path: Path) -> tuple[Architecture, dict[str, Tensor], dict[str, Any]]:
-    """Architecture, tensors and origin of a file of `save_encoder`."""
+    """Architecture, tensors (fp32, whatever the file has) and origin of a file of `save_encoder`."""
     try:
         with safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {})["architecture"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
         origin = facts.pop(ORIGIN, {})
         return Architecture(**facts), tensors, origin
     except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:

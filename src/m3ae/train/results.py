@@ -28,6 +28,8 @@ def write_results(
     `provenance`.
     """
     weights = {key.removeprefix("model."): value for key, value in state.items() if key.startswith("model.")}
+    if run.settings_of(name).pretrain.store == "fp16":
+        weights = {key: value.half() for key, value in weights.items()}
     write_encoder(model.architecture, weights, run.paths.encoder(name))
     lines = read_lines(folder / "steps.jsonl")
     write_text(run.paths.step_log(name), "".join(json.dumps(line) + "\n" for line in lines))

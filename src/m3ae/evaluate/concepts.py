@@ -1,0 +1,182 @@
+"""What captions speak of, read off a frozen encoder: multi-label classification of the run's own pairs.
+
+One logistic regression per concept, on the features of the training images; the strength of its penalty is
+chosen on a part of them. The held-out images are touched once, for the mean average precision.
+"""
+
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score
+from sklearn.preprocessing import StandardScaler
+from tqdm import tqdm
+
+from m3ae.config import Run
+from m3ae.data.images import normalise, view
+from m3ae.data.shards import Pairs
+from m3ae.errors import UserError
+from m3ae.evaluate.bootstrap import percentiles, resampled_counts
+from m3ae.evaluate.features import BATCH, pool
+from m3ae.evaluate.metrics import percent
+from m3ae.evaluate.stored import checked_weights
+from m3ae.files import sha256_of
+from m3ae.model.m3ae import M3AE
+from m3ae.model.weights import load_encoder
+from m3ae.records import Metric, Record, provenance
+
+Labels = Bool[np.ndarray, "images concepts"]
+Scores = Float[np.ndarray, "images concepts"]
+WORD = re.compile(r"[^\W\d_]+")
+
+
+def run_concepts(run: Run, model: str) -> None:
+    """Write `concepts.json`: the mean average precision over the concepts, and each one's."""
+    started = time.time()
+    settings = run.settings.concepts
+    if settings is None:
+        raise UserError(f"concepts: run {run.name!r} has none; set concepts.words in config/{run.name}.yaml")
+    splits = {split: run.paths.manifest(split) for split in ("train", "heldout")}
+    inputs = {"weights": checked_weights(run, model)} | {name: sha256_of(p) for name, p in splits.items()}
+    encoder = load_encoder(run.paths.encoder(model)).to("cuda" if torch.cuda.is_available() else "cpu")
+    pairs = {split: Pairs(run.paths.shards(split)) for split in splits}
+    labels = {split: labels_of(found, settings.words) for split, found in pairs.items()}
+    check_labels(labels, list(settings.words))
+    x = {split: features_of(run, model, encoder, found) for split, found in pairs.items()}
+    penalties = choose_penalties(run, x["train"], labels["train"])
+    scores = score(x["train"], labels["train"], x["heldout"], penalties)
+    precision, each = mean_average_precision(run, labels["heldout"], scores)
+    names = list(settings.words)
+    Record(
+        run=run.name,
+        model=model,
+        stage="concepts",
+        metrics={"mean_average_precision": precision},
+        details={
+            "num_train": len(pairs["train"]),
+            "num_test": len(pairs["heldout"]),
+            "chance": 100 * float(labels["heldout"].mean()),
+            "average_precision": dict(zip(names, each, strict=True)),
+            "share_of_images": dict(zip(names, shares(labels["heldout"]), strict=True)),
+            "penalty": dict(zip(names, penalties, strict=True)),
+        },
+        settings=run.stage("concepts", model),
+        inputs=inputs,
+        seeds=[run.settings.seed],
+        provenance=provenance(started),
+    ).write(run.paths.record(model, "concepts"))
+
+
+def labels_of(pairs: Pairs, words: dict[str, list[str]]) -> Labels:
+    """Which concepts any caption of an image names."""
+    meant = [frozenset(forms) for forms in words.values()]
+    named = [set(WORD.findall(" ".join(pairs.captions(id)).lower())) for id in range(len(pairs))]
+    return np.array([[not forms.isdisjoint(said) for forms in meant] for said in named])
+
+
+def check_labels(labels: dict[str, Labels], names: list[str]) -> None:
+    """Raise UserError for a concept that all images of a split have, or none."""
+    for split, found in labels.items():
+        counts = found.sum(axis=0)
+        for name, count in zip(names, counts, strict=True):
+            if not 2 <= count <= len(found) - 2:
+                raise UserError(
+                    f"concepts.words.{name}: expected some images of {split} with it and some without, found "
+                    f"it in {count} of {len(found)}; change its words, or leave it out"
+                )
+
+
+@torch.inference_mode()
+def features_of(run: Run, model: str, encoder: M3AE, pairs: Pairs) -> Float[np.ndarray, "images width"]:
+    """The pooled features of all images of a split, as ``m3ae features`` makes them."""
+    resize_px, image = run.settings.features.resize_px, run.settings_of(model).data.image
+    device, pooled = next(encoder.parameters()).device, []
+    starts = tqdm(range(0, len(pairs), BATCH), desc=f"concepts of {model}", disable=None)
+    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+        for start in starts:
+            ids = range(start, min(start + BATCH, len(pairs)))
+            views = threads.map(lambda id: view(pairs.image(id), resize_px, image.size_px), ids)
+            batch = torch.from_numpy(normalise(np.stack(list(views)), image.mean, image.std))
+            tokens = encoder.encode(batch.to(device))
+            pooled.append(pool(tokens, run.settings.features.pooling).float().cpu().numpy())
+    return np.concatenate(pooled)
+
+
+def choose_penalties(run: Run, x: Float[np.ndarray, "images width"], labels: Labels) -> list[float]:
+    """For each concept the penalty with the best average precision on a part of the training images."""
+    settings = run.settings.concepts
+    assert settings is not None
+    held = np.random.default_rng(run.settings.seed).random(len(x)) < settings.validation_share
+    num = labels.shape[1]
+    found = [
+        precisions(labels[held], score(x[~held], labels[~held], x[held], [penalty] * num))
+        for penalty in settings.penalties
+    ]
+    return [settings.penalties[best] for best in np.argmax(found, axis=0)]
+
+
+def score(
+    x: Float[np.ndarray, "images width"],
+    labels: Labels,
+    asked: Float[np.ndarray, "asked width"],
+    penalties: list[float],
+) -> Float[np.ndarray, "asked concepts"]:
+    """How much each asked image looks like each concept: the logits of regressions on ``x``."""
+    scaler = StandardScaler().fit(x)
+    known, wanted = scaler.transform(x), scaler.transform(asked)
+    columns = [
+        LogisticRegression(C=1 / penalty, max_iter=2000).fit(known, label).decision_function(wanted)
+        for label, penalty in zip(labels.T, penalties, strict=True)
+    ]
+    return np.stack(columns, axis=1)
+
+
+def mean_average_precision(run: Run, labels: Labels, scores: Scores) -> tuple[Metric, list[float]]:
+    """The mean over concepts (%) with its interval over test images, and each concept's (%).
+
+    The record keeps labels and float16 scores, image by image, so that models can be compared in pairs.
+    """
+    kept = scores.astype(np.float16)
+    statistics = run.settings.statistics
+    draws = bootstrap(labels, kept, statistics.draws, run.settings.seed)
+    each = precisions(labels, kept)
+    interval = percentiles(float(np.mean(each)), draws, statistics.confidence)
+    truths = labels.astype(np.uint8).ravel()
+    metric = percent(interval, len(labels), labels=truths, scores=kept.ravel())
+    return metric, [100 * value for value in each]
+
+
+def precisions(labels: Labels, scores: Scores) -> list[float]:
+    """Average precision of each concept."""
+    return [float(average_precision_score(*pair)) for pair in zip(labels.T, scores.T, strict=True)]
+
+
+def shares(labels: Labels) -> list[float]:
+    """Percentage of the images that have each concept."""
+    return [100 * float(value) for value in labels.mean(axis=0)]
+
+
+def bootstrap(labels: Labels, scores: Scores, draws: int, seed: int) -> Float[np.ndarray, " draws"]:
+    """The mean average precision of images drawn with replacement, ``draws`` times."""
+    orders = np.argsort(-scores, axis=0, kind="stable")
+    right = np.take_along_axis(labels, orders, axis=0)
+    found = []
+    for counts in resampled_counts(len(labels), draws, seed):
+        of_concepts = [
+            weighted_precision(counts[:, orders[:, c]], right[:, c]) for c in range(labels.shape[1])
+        ]
+        found.append(np.mean(of_concepts, axis=0))
+    return np.concatenate(found)
+
+
+def weighted_precision(
+    counts: Float[np.ndarray, "draws images"] | np.ndarray, right: Bool[np.ndarray, " images"]
+) -> Float[np.ndarray, " draws"]:
+    """Average precision of ranked images that come ``counts`` times each; ties count one after the other."""
+    hits = counts * right
+    precision = hits.cumsum(axis=1) / np.maximum(counts.cumsum(axis=1), 1)
+    return (precision * hits).sum(axis=1) / np.maximum(hits.sum(axis=1), 1)
