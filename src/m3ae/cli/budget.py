@@ -18,9 +18,9 @@ COLUMNS = ["samples (M)", "EFLOP", "GPU-hours", "checkpoints (GB)", "weights, fe
 @click.option(
     "--mfu",
     type=click.FloatRange(0, 1, min_open=True),
-    default=0.4,
+    default=0.25,
     show_default=True,
-    help="Share of the peak rate that training reaches: an assumption.",
+    help="Share of the peak rate that training reaches; one H100 reached 0.24 for B, 0.32 for L.",
 )
 @click.option(
     "--tflops",
@@ -51,7 +51,7 @@ def budget(run_name: str, mfu: float, tflops: float, image_kb: float) -> None:
         click.echo()
     shards = shard_bytes(run, image_kb * 1e3) / 1e9
     click.echo(
-        f"GPU-hours assume {100 * mfu:g} % of {tflops:g} TFLOP/s; neither was measured here.\n"
+        f"GPU-hours assume {100 * mfu:g} % of {tflops:g} TFLOP/s (benchmarks/results/gpu_step.md: 24 % for B, 32 % for L).\n"
         f"Clean shards: {shards:,.1f} GB ({run.settings.samples_per_epoch:,} samples of {image_kb:g} kB); "
         "the raw ones come on top."
     )

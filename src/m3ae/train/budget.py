@@ -75,8 +75,7 @@ def models_of_targets(run: Run) -> dict[str, Sequence[str]]:
     """The models that each target of the workflow needs."""
     return {
         "figure2": run.models_of("m3ae")[:1],
-        "figure3, figure6, curves, report, all": run.models,
-        "every row of the grid, Figures 4 and 5 too": list(run.settings.models),
+        "every figure, report, all": run.models,
     }
 
 
