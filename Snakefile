@@ -47,6 +47,8 @@ rule all:
     input:
         rules.figure2.output,
         rules.figure3.output,
+        rules.figure4.output,
+        rules.figure5.output,
         rules.figure6.output,
         rules.curves.output,
         rules.report.output,

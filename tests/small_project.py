@@ -25,6 +25,7 @@ MICRO = {
         "m3ae-b100": {"epochs": 8},
         "mae-b100": {"epochs": 8},
     },
+    "rows": ["m3ae-b100", "mae-b100", "untrained-b"],
     "heldout": {"num_samples": 20},
 }
 

@@ -14,7 +14,7 @@ LAYERS = {
     "files": {"errors"},
     "records": {"errors", "files"},
     "config": {"errors"},
-    "data": {"errors", "files", "records", "config"},
+    "data": {"errors", "files", "records", "config", "torchvision_ops"},
     "model": {"errors", "files"},
     "train": {"errors", "files", "records", "config", "data", "model"},
     "evaluate": {"errors", "files", "records", "config", "data", "model"},

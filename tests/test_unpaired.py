@@ -19,7 +19,8 @@ from m3ae.train.architecture import architecture_of
 from m3ae.train.build import build_model
 from m3ae.train.loop import pretrain
 from m3ae.train.machine import Machine
-from m3ae.train.objective import Normaliser, Objective
+from m3ae.train.masked import MaskedObjective
+from m3ae.train.objective import Normaliser
 from m3ae.train.optimizer import make_optimizer
 from m3ae.train.ranks import Ranks
 from m3ae.train.spread import Spread
@@ -57,7 +58,7 @@ def run(in_project):
 
 def loss_of(model, batch, normalise, weight, parts=1):
     """The loss of a batch that is a whole step, and its terms by name."""
-    objective = Objective(model, normalise, weight)
+    objective = MaskedObjective(model, normalise, weight)
     counts = Counts(PAIRS, len(batch.image) - PAIRS, len(batch.passage))
     found = [objective(part, counts) for part in objective.split(batch, parts)]
     names = found[0].named
@@ -137,7 +138,7 @@ def test_a_step_of_all_three_kinds_is_the_sum_of_three_forward_passes(run, scope
     for name, value in terms.items():
         torch.testing.assert_close(losses[name], value, rtol=0, atol=1e-6)
     optimizer = make_optimizer(model, run.settings.pretrain)
-    spread = Spread(Objective(model, normalise, WEIGHT), Ranks(), Machine())
+    spread = Spread(MaskedObjective(model, normalise, WEIGHT), Ranks(), Machine())
     parts, counts = spread.objective.split(batch, 3), Counts(PAIRS, IMAGES, PASSAGES)
     result = train_step(spread, optimizer, parts, counts, 1e-3, "fp32")
     torch.testing.assert_close(result.grad_norm, norm, rtol=1e-5, atol=0)

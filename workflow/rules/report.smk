@@ -1,5 +1,7 @@
 """Figures and the report, from records alone."""
 
+from m3ae.config.printed import figure_models
+
 
 rule figure2:
     """Figure 2: originals, what the model saw of them, what it made of the rest."""
@@ -28,7 +30,7 @@ rule figure3:
         records=expand(
             "results/{run}/{model}/probe-{task}.json",
             run=run.name,
-            model=run.models,
+            model=figure_models(run, "figure3"),
             task=run.tasks,
         ),
         paper="config/paper_numbers.csv",
@@ -43,13 +45,55 @@ rule figure3:
         "m3ae figure figure3 --run {params.run} --log {log}"
 
 
+rule figure4:
+    """Figure 4: linear accuracy against length of training and size of the model."""
+    input:
+        records=expand(
+            "results/{run}/{model}/probe-{task}.json",
+            run=run.name,
+            model=figure_models(run, "figure4"),
+            task=run.tasks[:1],
+        ),
+        paper="config/paper_numbers.csv",
+    output:
+        multiext(f"reports/{run.name}/figure4", ".csv", ".md", ".svg", ".png"),
+    log:
+        f"logs/{run.name}/figure4.log",
+    params:
+        run=run.name,
+        stage=run.stage("figure4"),
+    shell:
+        "m3ae figure figure4 --run {params.run} --log {log}"
+
+
+rule figure5:
+    """Figure 5: linear accuracy against the share of hidden words."""
+    input:
+        records=expand(
+            "results/{run}/{model}/probe-{task}.json",
+            run=run.name,
+            model=figure_models(run, "figure5"),
+            task=run.tasks[:1],
+        ),
+        paper="config/paper_numbers.csv",
+    output:
+        multiext(f"reports/{run.name}/figure5", ".csv", ".md", ".svg", ".png"),
+    log:
+        f"logs/{run.name}/figure5.log",
+    params:
+        run=run.name,
+        stage=run.stage("figure5"),
+    shell:
+        "m3ae figure figure5 --run {params.run} --log {log}"
+
+
 rule figure6:
     """Figure 6: scores of in- and out-of-distribution images, and their AUROC."""
     input:
         records=expand(
             "results/{run}/{model}/ood-{pair}.json",
             run=run.name,
-            model=run.models,
+            model=figure_models(run, "figure6"),
             pair=run.ood_pairs,
         ),
         paper="config/paper_numbers.csv",
@@ -86,11 +130,20 @@ rule report:
         figures=[
             rules.figure2.output,
             rules.figure3.output,
+            rules.figure4.output,
+            rules.figure5.output,
             rules.figure6.output,
             rules.curves.output,
         ],
         heldout=expand(
-            "results/{run}/{model}/heldout.json", run=run.name, model=run.models
+            "results/{run}/{model}/heldout.json", run=run.name, model=run.rebuilding
+        ),
+        concepts=(
+            expand(
+                "results/{run}/{model}/concepts.json", run=run.name, model=run.models
+            )
+            if run.settings.concepts
+            else []
         ),
         manifests=expand(
             "data/{run}/shards/{split}/manifest.json",

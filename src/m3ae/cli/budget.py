@@ -51,7 +51,8 @@ def budget(run_name: str, mfu: float, tflops: float, image_kb: float) -> None:
         click.echo()
     shards = shard_bytes(run, image_kb * 1e3) / 1e9
     click.echo(
-        f"GPU-hours assume {100 * mfu:g} % of {tflops:g} TFLOP/s (benchmarks/results/gpu_step.md: 24 % for B, 32 % for L).\n"
+        f"GPU-hours assume {100 * mfu:g} % of {tflops:g} TFLOP/s "
+        "(benchmarks/results/gpu_step.md: 24 % for B, 32 % for L).\n"
         f"Clean shards: {shards:,.1f} GB ({run.settings.samples_per_epoch:,} samples of {image_kb:g} kB); "
         "the raw ones come on top."
     )

@@ -6,7 +6,7 @@ from m3ae.cli.common import logged, run_option
 
 
 @click.command()
-@click.argument("name", type=click.Choice(["figure2", "figure3", "figure6", "curves"]))
+@click.argument("name", type=click.Choice(["figure2", "figure3", "figure4", "figure5", "figure6", "curves"]))
 @run_option
 @logged
 def figure(name: str, run_name: str) -> None:

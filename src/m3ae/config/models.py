@@ -34,7 +34,7 @@ class RunSettings(Settings):
     rows: Annotated[list[str], Field(min_length=1)]
     """The models that this run makes; the other cells stay "-"."""
     repeats: dict[str, list[Count]]
-    """Further seeds of pre-training for some of the rows: their cells get an interval over seeds."""
+    """Further seeds of pre-training, by row: its cells get an interval over seeds. Of no other row."""
     heldout: Heldout
     features: Features
     probe: Probe
@@ -60,8 +60,9 @@ class RunSettings(Settings):
                     f"architecture: {name} has width {size.width} and {size.heads} heads; "
                     "expected a width that both the heads and 4 divide"
                 )
-        for name in dict.fromkeys([*self.rows, *self.repeats]):
-            known(name, self.rows, "repeats", "rows")
+        for name in self.repeats:
+            known(name, self.models, "repeats", "models")
+        for name in self.rows:
             check_row(name, settings_of_row(self, self.models[name]))
         return self
 

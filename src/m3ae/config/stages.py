@@ -25,9 +25,11 @@ VERSIONS = {
     "ood": 1,
     "concepts": 1,
     "figure2": 1,
-    "figure3": 1,
+    "figure3": 2,
+    "figure4": 1,
+    "figure5": 1,
     "figure6": 1,
-    "curves": 1,
+    "curves": 2,
     "report": 1,
 }
 
@@ -128,6 +130,7 @@ def table(run: RunSettings, _: Model | None) -> dict[str, Any]:
     """What a table adds to its records."""
     return {
         "rows": run.rows,
+        "repeats": run.repeats,
         "tasks": [task.name for task in run.probe.tasks],
         "check": run.check.plain(),
         "statistics": run.statistics.plain(),
@@ -169,6 +172,8 @@ SELECT: dict[str, Any] = {
     },
     "figure2": lambda run, _: {"num_pictures": run.heldout.num_pictures, "seed": run.seed},
     "figure3": table,
+    "figure4": table,
+    "figure5": table,
     "figure6": lambda run, _: {
         **table(run, _),
         "bins": run.ood.bins,

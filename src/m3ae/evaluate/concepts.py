@@ -10,9 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import average_precision_score
 from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
@@ -20,17 +19,15 @@ from m3ae.config import Run
 from m3ae.data.images import normalise, view
 from m3ae.data.shards import Pairs
 from m3ae.errors import UserError
-from m3ae.evaluate.bootstrap import percentiles, resampled_counts
 from m3ae.evaluate.features import BATCH, pool
 from m3ae.evaluate.metrics import percent
+from m3ae.evaluate.precision import Labels, Scores, interval_of_precision, precisions
 from m3ae.evaluate.stored import checked_weights
 from m3ae.files import sha256_of
 from m3ae.model.m3ae import M3AE
 from m3ae.model.weights import load_encoder
 from m3ae.records import Metric, Record, provenance
 
-Labels = Bool[np.ndarray, "images concepts"]
-Scores = Float[np.ndarray, "images concepts"]
 WORD = re.compile(r"[^\W\d_]+")
 
 
@@ -142,41 +139,14 @@ def mean_average_precision(run: Run, labels: Labels, scores: Scores) -> tuple[Me
     """
     kept = scores.astype(np.float16)
     statistics = run.settings.statistics
-    draws = bootstrap(labels, kept, statistics.draws, run.settings.seed)
-    each = precisions(labels, kept)
-    interval = percentiles(float(np.mean(each)), draws, statistics.confidence)
+    drawn = (statistics.draws, statistics.confidence, run.settings.seed)
+    interval = interval_of_precision(labels, [kept], [1.0], *drawn)
     truths = labels.astype(np.uint8).ravel()
-    metric = percent(interval, len(labels), labels=truths, scores=kept.ravel())
-    return metric, [100 * value for value in each]
-
-
-def precisions(labels: Labels, scores: Scores) -> list[float]:
-    """Average precision of each concept."""
-    return [float(average_precision_score(*pair)) for pair in zip(labels.T, scores.T, strict=True)]
+    images = np.array([len(labels)], np.int64)
+    metric = percent(interval, len(labels), labels=truths, scores=kept.ravel(), images=images)
+    return metric, [100 * value for value in precisions(labels, kept)]
 
 
 def shares(labels: Labels) -> list[float]:
     """Percentage of the images that have each concept."""
     return [100 * float(value) for value in labels.mean(axis=0)]
-
-
-def bootstrap(labels: Labels, scores: Scores, draws: int, seed: int) -> Float[np.ndarray, " draws"]:
-    """The mean average precision of images drawn with replacement, ``draws`` times."""
-    orders = np.argsort(-scores, axis=0, kind="stable")
-    right = np.take_along_axis(labels, orders, axis=0)
-    found = []
-    for counts in resampled_counts(len(labels), draws, seed):
-        of_concepts = [
-            weighted_precision(counts[:, orders[:, c]], right[:, c]) for c in range(labels.shape[1])
-        ]
-        found.append(np.mean(of_concepts, axis=0))
-    return np.concatenate(found)
-
-
-def weighted_precision(
-    counts: Float[np.ndarray, "draws images"] | np.ndarray, right: Bool[np.ndarray, " images"]
-) -> Float[np.ndarray, " draws"]:
-    """Average precision of ranked images that come ``counts`` times each; ties count one after the other."""
-    hits = counts * right
-    precision = hits.cumsum(axis=1) / np.maximum(counts.cumsum(axis=1), 1)
-    return (precision * hits).sum(axis=1) / np.maximum(hits.sum(axis=1), 1)

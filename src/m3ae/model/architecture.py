@@ -56,3 +56,21 @@ class Architecture:
     def plain(self) -> dict[str, Any]:
         """As a dict of JSON types."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class TextArchitecture:
+    """The facts that fix what CLIP has beside its image tower."""
+
+    width: int
+    depth: int
+    num_heads: int
+    vocab_size: int
+    max_tokens: int
+    embedding_dim: int
+    temperature: float = 0.07
+    max_scale: float = 100.0
+
+    def plain(self) -> dict[str, Any]:
+        """As a dict of JSON types."""
+        return asdict(self)

@@ -7,7 +7,7 @@ activations, look-ups and sums do not. The backward pass counts as two forward p
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from m3ae.model.architecture import Architecture
+from m3ae.model.architecture import Architecture, TextArchitecture
 
 Number = int | float  # counts are whole, means of them need not be
 PASSES = 3  # forward, gradients of the inputs, gradients of the weights
@@ -81,6 +81,20 @@ def training_flops(a: Architecture, text: TextTokens | None = None, image: bool 
         heads=linear_flops(patches - seen, width, a.patch_values)
         + linear_flops(text.words, width, a.vocab_size),
     )
+
+
+def encoder_flops(a: Architecture) -> Number:
+    """Forward pass of an image through an encoder alone, nothing hidden."""
+    return linear_flops(a.num_patches, a.patch_values, a.width) + a.depth * block_flops(
+        1 + a.num_patches, a.width, a.mlp_ratio
+    )
+
+
+def clip_flops(a: Architecture, text: TextArchitecture, words: Number, pairs: int) -> Number:
+    """Forward and backward of a pair through both towers, and its similarities with ``pairs`` others."""
+    towers = encoder_flops(a) + text.depth * block_flops(1 + words, text.width, a.mlp_ratio)
+    projections = (a.width + text.width) * 2 * text.embedding_dim
+    return PASSES * (towers + projections + 2 * linear_flops(1, text.embedding_dim, pairs))
 
 
 def longest_text(a: Architecture) -> TextTokens:

@@ -16,6 +16,8 @@ from m3ae.model.m3ae import M3AE
 
 ORIGIN = "origin"  # inside the architecture's JSON: the library writes several keys in an order that changes
 
+BESIDE = "beside."  # tensors of a baseline that its encoder does not need (whole.py)
+
 
 def save_encoder(model: M3AE, path: Path, origin: dict[str, Any] | None = None) -> None:
     """Write encoder and decoder to ``path``, atomically; same weights, same bytes.
@@ -26,11 +28,16 @@ def save_encoder(model: M3AE, path: Path, origin: dict[str, Any] | None = None) 
 
 
 def write_encoder(
-    architecture: Architecture, weights: dict[str, Tensor], path: Path, origin: dict[str, Any] | None = None
+    architecture: Architecture,
+    weights: dict[str, Tensor],
+    path: Path,
+    origin: dict[str, Any] | None = None,
+    beside: dict[str, Any] | None = None,
 ) -> None:
-    """As ``save_encoder``, from whole tensors by name."""
+    """As ``save_encoder``, from whole tensors by name; ``beside`` has the facts of those under `beside.`."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-    facts = architecture.plain() | ({ORIGIN: origin} if origin else {})
+    added = {key: value for key, value in ((ORIGIN, origin), ("beside", beside)) if value}
+    facts = architecture.plain() | added
     with atomic_write(path) as file:
         file.write(save(tensors, {"architecture": json.dumps(facts, sort_keys=True)}))
 
@@ -51,12 +58,22 @@ def read_weights(path: Path) -> tuple[Architecture, dict[str, Tensor], dict[str,
     try:
         with safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {})["architecture"])
-            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+            names = [name for name in file.keys() if not name.startswith(BESIDE)]  # noqa: SIM118
+            tensors = {name: file.get_tensor(name).float() for name in names}
+        facts.pop("beside", None)
         origin = facts.pop(ORIGIN, {})
         return Architecture(**facts), tensors, origin
     except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path}: expected weights of this project, got something else ({reason})") from None
+
+
+def read_beside(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What a baseline's file has beside its encoder: the facts, and the tensors by their own names (fp32)."""
+    with safe_open(path, framework="pt") as file:
+        facts = json.loads(file.metadata()["architecture"]).get("beside", {})
+        names = [name for name in file.keys() if name.startswith(BESIDE)]  # noqa: SIM118
+        return facts, {name.removeprefix(BESIDE): file.get_tensor(name).float() for name in names}
 
 
 def assemble(architecture: Architecture, tensors: dict[str, Tensor], path: Path | str) -> M3AE:

@@ -7,6 +7,7 @@ from itertools import pairwise
 from m3ae.config import Run
 
 M3AE, MAE = "m3ae-b100", "mae-b100"
+LONGER, LARGER, MASKED = ("l25", "l50", "l100"), ("s50", "b50", "l50"), "m3ae-l50"
 PAIRED = [f"{M3AE}-paired10", f"{M3AE}-paired20", f"{M3AE}-paired30", M3AE]
 
 
@@ -32,7 +33,7 @@ def claims(run: Run) -> list[Claim]:
 
 
 def paper_claims(run: Run) -> Iterator[Claim]:
-    """What every version of the paper shows in Figures 3 and 6, on this run's first task and pair."""
+    """What every version of the paper shows in Figures 3 to 6, on this run's first task and pair."""
     probe, ood = f"probe-{run.tasks[0]}", f"ood-{run.ood_pairs[0]}"
     yield Claim("figure3", "method", M3AE, MAE, probe, "accuracy")
     for fewer, more in pairwise(PAIRED):
@@ -40,6 +41,14 @@ def paper_claims(run: Run) -> Iterator[Claim]:
     yield Claim("figure3", "", PAIRED[0], MAE, probe, "accuracy")
     yield Claim("figure3", "", "clip-b", M3AE, probe, "accuracy")
     yield Claim("figure3", "", "supervised-b", "clip-b", probe, "accuracy")
+    for model in LONGER:
+        yield Claim("figure4", "epochs", f"m3ae-{model}", f"mae-{model}", probe, "accuracy")
+    for model in LARGER:
+        yield Claim("figure4", "size", f"m3ae-{model}", f"mae-{model}", probe, "accuracy")
+    for worse in (f"{MASKED}-text90", f"{MASKED}-text50", f"{MASKED}-text15"):
+        yield Claim("figure5", "text mask ratio", MASKED, worse, probe, "accuracy")
+    for better in (f"{MASKED}-text50", f"{MASKED}-text90"):
+        yield Claim("figure5", "text mask ratio", better, f"{MASKED}-text15", probe, "accuracy")
     yield Claim("figure6", "Mahalanobis", M3AE, MAE, ood, "mahalanobis_auroc")
     yield Claim("figure6", "MSP", M3AE, MAE, ood, "msp_auroc")
 
@@ -48,12 +57,16 @@ def own_claims(run: Run) -> Iterator[Claim]:
     """M3AE above MAE on our further tasks and pairs; every trained encoder above the untrained one."""
     for task in run.tasks[1:]:
         yield Claim("ours", "", M3AE, MAE, f"probe-{task}", "accuracy")
+    if run.settings.concepts is not None:
+        yield Claim("ours", "", M3AE, MAE, "concepts", "mean_average_precision")
+    if f"{M3AE}-texts" in run.rows:
+        yield Claim("ours", "", f"{M3AE}-texts", M3AE, f"probe-{run.tasks[0]}", "accuracy")
     for pair in run.ood_pairs[1:]:
         for metric in ("mahalanobis_auroc", "msp_auroc"):
             yield Claim("ours", "", M3AE, MAE, f"ood-{pair}", metric)
     grid = run.settings.models
     for task in run.tasks:
-        for floor in (name for name in run.models if grid[name].epochs == 0):
-            for model in run.models:
+        for floor in (name for name in run.rows if grid[name].epochs == 0):
+            for model in run.rows:
                 if grid[model].epochs > 0 and grid[model].size == grid[floor].size:
                     yield Claim("ours", "", model, floor, f"probe-{task}", "accuracy")

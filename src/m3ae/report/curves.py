@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from m3ae.config import Run
+from m3ae.config.printed import figure_rows
 from m3ae.errors import UserError
 from m3ae.files import write_text
 from m3ae.report import style
@@ -16,8 +17,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NAME = "curves"
-COLUMNS = ["model", "samples", "image_loss", "text_loss", "lr"]
-LOSSES = {"image_loss": "image loss (hidden patches)", "text_loss": "text loss (hidden words)"}
+LOSSES = {
+    "image_loss": "image loss (hidden patches)",
+    "text_loss": "text loss (hidden words)",
+    "contrastive_loss": "contrastive loss (CLIP)",
+    "classification_loss": "classification loss (supervised)",
+}
+COLUMNS = ["model", "samples", *LOSSES, "lr"]
+SHOWN = ["image_loss", "text_loss"]
 DASHES = ["-", "--", ":", "-."]
 
 
@@ -33,7 +40,7 @@ def make_curves(run: Run) -> None:
 
 
 def curves_table(run: Run) -> pd.DataFrame:
-    """The logged steps of all models that were trained: columns model, samples, image_loss, text_loss, lr."""
+    """The logged steps of all models that were trained: columns model, samples, the losses, lr."""
     paths = {model: run.paths.step_log(model) for model in run.models}
     # an untrained encoder's log is empty
     logs = [read_steps(run, model) for model, path in paths.items() if path.is_file() and path.stat().st_size]
@@ -51,16 +58,17 @@ def read_steps(run: Run, model: str) -> pd.DataFrame:
 
 
 def draw(run: Run, table: pd.DataFrame) -> "Figure":
-    """Image loss above, text loss below, on one axis of samples."""
+    """Image loss above, text loss below, on one axis of samples: the rows of Figure 3; the table has all."""
     figure = style.new_figure(run, height=5.4)
-    for axes, (loss, title) in zip(figure.subplots(2, 1, sharex=True), LOSSES.items(), strict=True):
-        axes.set_title(title, loc="left")
+    for axes, loss in zip(figure.subplots(2, 1, sharex=True), SHOWN, strict=True):
+        axes.set_title(LOSSES[loss], loc="left")
         rows = table.dropna(subset=loss)
+        rows = rows[rows["model"].isin(figure_rows(run, "figure3"))]
         if rows.empty:
             style.say_nothing(axes)
             continue
         draw_loss(axes, run, rows, loss)
-        axes.legend(frameon=False)
+        axes.legend(frameon=False, fontsize=9)
     axes.set_xlabel("samples seen")
     axes.ticklabel_format(axis="x", style="plain")
     axes.xaxis.set_major_formatter("{x:,.0f}")

@@ -32,7 +32,7 @@ QUESTIONS = [
 
 def heldout_table(run: Run) -> str:
     """Errors on hidden patches and words of held-out pairs, each against its baseline; a table per model."""
-    rows = {model: list(heldout_rows(run, model)) for model in run.models}
+    rows = {model: list(heldout_rows(run, model)) for model in run.rows}
     tables = [
         html.table(pd.DataFrame(found), words=["question", "answer"], caption=label(run, model))
         for model, found in rows.items()
@@ -72,12 +72,12 @@ def answer(value: Metric, baseline: Metric, gain: Metric) -> str:
 
 def probe_table(run: Run) -> str:
     """Linear probes of all tasks and models, with chance as the last row; then our orderings."""
-    records = {(m, t): find_record(run, m, f"probe-{t}") for m in run.models for t in run.tasks}
+    records = {(m, t): find_record(run, m, f"probe-{t}") for m in run.rows for t in run.tasks}
     columns = {
-        task: [*(accuracy(run, m, task, records[m, task]) for m in run.models), chance(records, task)]
+        task: [*(accuracy(run, m, task, records[m, task]) for m in run.rows), chance(records, task)]
         for task in run.tasks
     }
-    names = [*(label(run, model) for model in run.models), "chance"]
+    names = [*(label(run, model) for model in run.rows), "chance"]
     probes = pd.DataFrame({"model": names, **columns})
     found = orderings(run)
     own = orderings_table(run, found[found["source"] == "ours"], "Our own orderings (points)")

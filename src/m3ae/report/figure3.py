@@ -7,9 +7,10 @@ import pandas as pd
 
 from m3ae.config import Run
 from m3ae.report import style
+from m3ae.report.describe import describe
 from m3ae.report.format import absent, percent, rounded
 from m3ae.report.markdown import write_table
-from m3ae.report.paper import label, method
+from m3ae.report.paper import method
 from m3ae.report.tables import OURS, figure_table
 
 if TYPE_CHECKING:
@@ -139,15 +140,3 @@ def lay_out(figure: "Figure") -> None:
         axes.set(xlim=(-0.08, 1.08))
         axes.set_xticks(SHARES, [f"{share * 100:.0f}" for share in SHARES], fontsize=10)
         axes.margins(y=0.15)
-
-
-def describe(run: Run, table: pd.DataFrame) -> str:
-    """The chart in words, for those who cannot see it."""
-    cells = table[table["panel"] != OURS].drop_duplicates("model")
-    values = [
-        f"{label(run, cell['model'])} {rounded(cell['ours'])} (paper {percent(cell['paper_v1'])})"
-        for cell in cells.to_dict("records")
-    ]
-    return (
-        f"Linear accuracy in % on {run.tasks[0]}, the paper's on ImageNet in brackets: {'; '.join(values)}."
-    )

@@ -6,10 +6,14 @@ from m3ae.config import Run
 from m3ae.errors import UserError
 from m3ae.report.curves import make_curves
 from m3ae.report.figure3 import make_figure3
+from m3ae.report.figure4 import make_figure4
+from m3ae.report.figure5 import make_figure5
 from m3ae.report.figure6 import make_figure6
 
 FIGURES: dict[str, Callable[[Run], None]] = {
     "figure3": make_figure3,
+    "figure4": make_figure4,
+    "figure5": make_figure5,
     "figure6": make_figure6,
     "curves": make_curves,
 }

@@ -12,9 +12,19 @@ from m3ae.report.paper import label
 from m3ae.report.tables import OURS, figure_table
 from m3ae.report.verdicts import NOT_RUN, orderings
 
-LEDGER_FIGURES = {"figure3": "Figure 3: linear accuracy (%)", "figure6": "Figure 6: AUROC (%)"}
-METRICS = {"accuracy": "accuracy", "mahalanobis_auroc": "Mahalanobis AUROC", "msp_auroc": "MSP AUROC"}
-ELSEWHERE = "Figures 4, 5 and 7 to 9 of the paper are not part of this report."
+LEDGER_FIGURES = {
+    "figure3": "Figure 3: linear accuracy (%)",
+    "figure4": "Figure 4: linear accuracy (%)",
+    "figure5": "Figure 5: linear accuracy (%)",
+    "figure6": "Figure 6: AUROC (%)",
+}
+METRICS = {
+    "accuracy": "accuracy",
+    "mean_average_precision": "mean average precision",
+    "mahalanobis_auroc": "Mahalanobis AUROC",
+    "msp_auroc": "MSP AUROC",
+}
+ELSEWHERE = "Figures 7 to 9 of the paper are not part of this report."
 WORDS = ["cell", "ordering", "measured on", "verdict"]
 
 
@@ -89,9 +99,10 @@ def findings(run: Run) -> Markup:
         if row["verdict"] != NOT_RUN
     ]
     rest = ""
-    for figure, title in (("figure3", "Figure 3"), ("figure6", "Figure 6")):
+    for figure in LEDGER_FIGURES:
         missing = [r["ordering"] for r in paper if (r["source"], r["verdict"]) == (figure, NOT_RUN)]
-        rest += f"Not run of {title}: {'; '.join(dict.fromkeys(missing))}. " if missing else ""
+        if missing:
+            rest += f"Not run of Figure {figure[-1]}: {'; '.join(dict.fromkeys(missing))}. "
     return Markup('<ul class="findings">{}</ul><p class="note">{}{}</p>').format(
         html.joined(lines), rest, ELSEWHERE
     )
@@ -114,7 +125,7 @@ def cells_table(run: Run, figure: str) -> Markup:
         gap = cell["ours"] - cell["paper_v1"] if run.settings.check.comparable else None
         rows.append(
             {
-                "cell": name if figure == "figure3" else f"{name} · {cell['panel']}",
+                "cell": f"{name} · {cell['panel']}" if figure == "figure6" else name,
                 "paper v1": percent(cell["paper_v1"]),
                 "paper v3": percent(cell["paper_v3"]),
                 "ours": html.link(cell["record"], rounded(cell["ours"])),
@@ -123,7 +134,7 @@ def cells_table(run: Run, figure: str) -> Markup:
                 "verdict": html.verdict(cell["verdict"]),
             }
         )
-    subject = run.tasks[0] if figure == "figure3" else run.ood_pairs[0]
+    subject = run.ood_pairs[0] if figure == "figure6" else run.tasks[0]
     caption = f"{LEDGER_FIGURES[figure]}. Ours: {subject}"
     return html.table(pd.DataFrame(rows), words=WORDS, caption=caption)
 
@@ -133,7 +144,7 @@ def orderings_table(run: Run, found: pd.DataFrame, caption: str) -> Markup:
     rows = [
         {
             "ordering": row["ordering"],
-            "measured on": f"{row['subject']}, {METRICS[row['metric']]}",
+            "measured on": f"{row['subject'] or 'concepts'}, {METRICS[row['metric']]}",
             "paper": signed(row["paper"]),
             "ours": signed(row["difference"]),
             "interval": interval(row["low"], row["high"]),

@@ -58,12 +58,12 @@ def link(path: object) -> str:
 
 def measure(run: Run, figure: str) -> str:
     """What ``ours`` is, and how a verdict comes about, in one or two sentences."""
-    subject = f"{run.tasks[0]} accuracy" if figure == "figure3" else f"AUROC of {run.ood_pairs[0]}"
+    subject = f"AUROC of {run.ood_pairs[0]}" if figure == "figure6" else f"{run.tasks[0]} accuracy"
     check, share = run.settings.check, f"{run.settings.statistics.confidence:.0%}".replace("%", " %")
     how = (
         f"a cell is reproduced within {check.tolerance_points:g} points of v1"
         if check.comparable
         else "verdicts judge the paper's orderings, by paired bootstrap differences; no number is compared"
     )
-    what = f"Ours: {subject}, %, with {share} bootstrap intervals"
+    what = f"Ours: {subject}, %, with {share} bootstrap intervals (over seeds too where there are several)"
     return f"{what}; panel `{OURS}`: not printed in the paper; {how}."

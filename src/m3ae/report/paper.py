@@ -1,17 +1,19 @@
 """What the paper prints: ``config/paper_numbers.csv``, one line per number and version of the paper."""
 
-from pathlib import Path
-
 import pandas as pd
 
 from m3ae.config import Run
+from m3ae.config.printed import NUMBERS
+from m3ae.config.run import SEED
 from m3ae.errors import UserError
 
-NUMBERS = Path("config/paper_numbers.csv")
 CELL = ["panel", "row", "model", "metric"]
 COLUMNS = ["figure", *CELL, "version", "value", "grade", "source", "note"]
+METHODS = {"m3ae": "M3AE", "mae": "MAE", "clip": "CLIP", "supervised": "Supervised"}
 TITLES = {
     "figure3": "Figure 3: ImageNet linear accuracy (%)",
+    "figure4": "Figure 4: ImageNet linear accuracy (%) by length of training and size",
+    "figure5": "Figure 5: ImageNet linear accuracy (%) by text mask ratio",
     "figure6": "Figure 6: out-of-distribution detection, CIFAR-100 against CIFAR-10, AUROC (%)",
 }
 
@@ -43,26 +45,23 @@ def printed_cells(figure: str) -> pd.DataFrame:
     return cells.merge(values.add_prefix("paper_").reset_index(), on=CELL, how="left")
 
 
-def printed_models() -> list[str]:
-    """Every model that the paper prints anywhere."""
-    return list(dict.fromkeys(read_numbers()["model"]))
-
-
 def label(run: Run, model: str, panel: str = "") -> str:
-    """The name of a model in tables and charts: the paper's in ``panel``, else the first in Figure 3."""
+    """The name of a model in tables and charts: the paper's in ``panel``, else the first that it prints."""
+    row, _, seed = model.partition(SEED)
     grid = run.settings.models
-    if model in grid and grid[model].epochs == 0:
+    if row in grid and grid[row].epochs == 0:
         return "untrained"
     numbers = read_numbers()
-    rows = numbers[(numbers["figure"] == "figure3") & (numbers["model"] == model)]
-    if panel in set(rows["panel"]):
-        rows = rows[rows["panel"] == panel]
-    return str(rows["row"].iloc[0]) if len(rows) else model
+    found = numbers[numbers["model"] == row]
+    if panel in set(found["panel"]):
+        found = found[found["panel"] == panel]
+    name = str(found["row"].iloc[0]) if len(found) else row
+    return f"{name}, seed {seed}" if seed else name
 
 
 def method(run: Run, model: str) -> str:
     """M3AE, MAE, CLIP, Supervised or untrained: what decides a model's colour."""
-    grid = run.settings.models
-    if model in grid:
-        return {"m3ae": "M3AE", "mae": "MAE"}[grid[model].method] if grid[model].epochs > 0 else "untrained"
-    return label(run, model)
+    grid, row = run.settings.models, model.partition(SEED)[0]
+    if row not in grid:
+        return label(run, model)
+    return METHODS[grid[row].method] if grid[row].epochs > 0 else "untrained"

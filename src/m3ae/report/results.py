@@ -7,7 +7,7 @@ from m3ae.errors import UserError
 from m3ae.records import Record, read_record
 from m3ae.report.differences import unequal
 
-STAGES = ("pretrain", "heldout", "features", "probe", "ood")
+STAGES = ("pretrain", "heldout", "features", "probe", "ood", "concepts")
 
 
 def find_record(run: Run, model: str, stage: str) -> Record | None:

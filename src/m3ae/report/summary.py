@@ -15,7 +15,7 @@ def write_summary(run: Run) -> None:
 
 
 def summary(run: Run) -> dict[str, Any]:
-    """Figure 3, Figure 6, further tasks and pairs, held-out errors: number and interval by model."""
+    """Probes, OOD scores, concepts, held-out errors: number and interval by model."""
     further = {f"probe-{task}": numbers(run, f"probe-{task}", "accuracy") for task in run.tasks[1:]}
     pairs = {f"ood-{pair}": numbers(run, f"ood-{pair}") for pair in run.ood_pairs[1:]}
     return {
@@ -23,6 +23,7 @@ def summary(run: Run) -> dict[str, Any]:
         "figure6": numbers(run, f"ood-{run.ood_pairs[0]}"),
         **further,
         **pairs,
+        "concepts": numbers(run, "concepts"),
         "heldout": numbers(run, "heldout"),
     }
 

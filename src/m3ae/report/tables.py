@@ -6,8 +6,11 @@ from typing import Any
 import pandas as pd
 
 from m3ae.config import Run
-from m3ae.report.paper import printed_cells, printed_models
-from m3ae.report.results import find_record, record_path
+from m3ae.config.printed import printed_models
+from m3ae.evaluate.bootstrap import Interval
+from m3ae.report.paper import printed_cells
+from m3ae.report.results import record_path
+from m3ae.report.seeds import combine, records_by_seed
 from m3ae.report.verdicts import cell_verdict
 
 COLUMNS = [
@@ -39,35 +42,39 @@ def figure_table(run: Run, figure: str) -> pd.DataFrame:
 
 def first_subject(run: Run, figure: str, metric: str) -> tuple[str, str]:
     """Where the run measures what a printed cell shows: name of the record, and metric in it."""
-    if figure == "figure3":
+    if figure != "figure6":
         return f"probe-{run.tasks[0]}", "accuracy"
     return f"ood-{run.ood_pairs[0]}", metric
 
 
 def own_cells(run: Run, figure: str, printed: list[str]) -> Iterator[tuple[str, str, str, str]]:
     """Model, record, metric and its name in the table, of all rows that the paper does not print."""
+    if figure not in ("figure3", "figure6"):
+        return
     elsewhere = set(printed_models()) - set(printed)
     probe = figure == "figure3"
     prefix, subjects = ("probe", run.tasks) if probe else ("ood", run.ood_pairs)
     metrics = ("accuracy",) if probe else OOD_METRICS
     for subject in subjects:
         for metric in metrics:
-            for model in run.models:
+            for model in run.rows:
                 first = subject == subjects[0]
                 if model not in elsewhere and not (first and model in printed):
                     yield model, f"{prefix}-{subject}", metric, f"{subject}_{metric}"
 
 
 def measured(run: Run, model: str, stage: str, metric: str) -> dict[str, Any]:
-    """Our columns of a row; empty if there is no such record."""
-    record = find_record(run, model, stage)
-    if record is None or metric not in record.metrics:
+    """Our columns of a row, over all its seeds; empty if there is no such record."""
+    records = records_by_seed(run, model, stage) if model in run.rows else {}
+    found = {seed: record.metrics[metric] for seed, record in records.items() if metric in record.metrics}
+    if not found:
         return {}
-    found = record.metrics[metric]
+    intervals = [Interval(one.value, one.low, one.high) for one in found.values()]
+    whole = combine(intervals, run.settings.statistics.confidence)
     return {
-        "ours": round(found.value, 4),
-        "low": round(found.low, 4),
-        "high": round(found.high, 4),
-        "seeds": " ".join(map(str, record.seeds)),
+        "ours": round(whole.value, 4),
+        "low": round(whole.low, 4),
+        "high": round(whole.high, 4),
+        "seeds": " ".join(map(str, found)),
         "record": record_path(run, model, stage).as_posix(),
     }

@@ -8,15 +8,17 @@ import pandas as pd
 
 from m3ae.config import Run
 from m3ae.evaluate.bootstrap import Interval, interval_of_auroc_difference, interval_of_difference
-from m3ae.records import Items, Metric
+from m3ae.evaluate.precision import by_image, interval_of_precision
+from m3ae.records import Items
 from m3ae.report.claims import Claim, claims
 from m3ae.report.paper import label, printed_cells
-from m3ae.report.results import find_record
+from m3ae.report.seeds import combine, records_by_seed
 
 REPRODUCED, HOLDS, DEVIATES = "reproduced", "ordering holds", "deviates"
 NOT_RESOLVED, NOT_RUN = "not resolved", "not run"
 WEAKEST_FIRST = [DEVIATES, NOT_RESOLVED, HOLDS]
-ITEMS = {"accuracy": ("correct",)}
+ITEMS = {"accuracy": ("correct",), "mean_average_precision": ("labels", "scores", "images")}
+Packed = tuple[Items, ...]
 """Names of a metric's per-item values; an AUROC's are ``in`` and ``out``."""
 
 
@@ -50,30 +52,43 @@ def judge(found: Interval | None) -> str:
 
 def difference(run: Run, claim: Claim) -> Interval | None:
     """Better minus worse over the same test items (percentage points); None if either was not run."""
-    metrics = []
-    for model in (claim.better, claim.worse):
-        record = find_record(run, model, claim.stage)
-        if record is None or claim.metric not in record.metrics:
-            return None
-        metrics.append(record.metrics[claim.metric])
-    better, worse = (packed(claim.metric, metric) for metric in metrics)
+    sides = [metrics_by_seed(run, model, claim) for model in (claim.better, claim.worse)]
     statistics = run.settings.statistics
-    return paired(better, worse, statistics.draws, statistics.confidence, run.settings.seed)
+    drawn = (statistics.draws, statistics.confidence, run.settings.seed)
+    found = [paired(*pair, *drawn) for pair in pairs_of_seeds(*sides)]
+    return combine(found, statistics.confidence) if found else None
 
 
-def packed(name: str, metric: Metric) -> tuple[Items, ...]:
-    """The per-item values behind a metric, still packed."""
-    return tuple(metric.items[key] for key in ITEMS.get(name, ("in", "out")))
+def metrics_by_seed(run: Run, model: str, claim: Claim) -> dict[int, Packed]:
+    """The per-item values behind a claim's metric, still packed, by the seed of pre-training."""
+    if model not in run.rows:
+        return {}
+    names = ITEMS.get(claim.metric, ("in", "out"))
+    return {
+        seed: tuple(record.metrics[claim.metric].items[name] for name in names)
+        for seed, record in records_by_seed(run, model, claim.stage).items()
+        if claim.metric in record.metrics
+    }
+
+
+def pairs_of_seeds(better: dict[int, Packed], worse: dict[int, Packed]) -> list[tuple[Packed, Packed]]:
+    """Pairs of the seeds that both have; where they have none in common, the first of each."""
+    common = [(better[seed], worse[seed]) for seed in better if seed in worse]
+    if not common and better and worse:
+        return [(next(iter(better.values())), next(iter(worse.values())))]
+    return common
 
 
 @lru_cache(maxsize=256)
-def paired(
-    better: tuple[Items, ...], worse: tuple[Items, ...], draws: int, confidence: float, seed: int
-) -> Interval:
+def paired(better: Packed, worse: Packed, draws: int, confidence: float, seed: int) -> Interval:
     """Bootstrap of the paired difference, in percentage points. Remembered: a report asks repeatedly."""
     a, b = ([items.unpack() for items in model] for model in (better, worse))
     if len(a) == 1:
         return interval_of_difference(a[0], b[0], draws, confidence, seed).times(100)
+    if len(a) == 3:
+        images = int(a[2][0])
+        labels, *scores = (by_image(values, images) for values in (a[0].astype(bool), a[1], b[1]))
+        return interval_of_precision(labels, scores, [1.0, -1.0], draws, confidence, seed).times(100)
     return interval_of_auroc_difference((a[0], a[1]), (b[0], b[1]), draws, confidence, seed).times(100)
 
 

@@ -1,14 +1,37 @@
 """From the configuration to the facts that fix a model. Imports no torch."""
 
+from dataclasses import replace
+
 from m3ae.config.models import RunSettings
+from m3ae.config.rows import REBUILDS
 from m3ae.config.run import Run
-from m3ae.model.architecture import Architecture
+from m3ae.model.architecture import Architecture, TextArchitecture
 
 
 def architecture_of(run: Run, name: str, vocab_size: int) -> Architecture:
     """The architecture of a row of the grid."""
     row = run.model(name)
-    return architecture_of_size(run.settings_of(name), row.size, vocab_size if row.method == "m3ae" else 0)
+    settings = run.settings_of(name)
+    whole = architecture_of_size(settings, row.size, vocab_size if row.method == "m3ae" else 0)
+    if row.method in REBUILDS:
+        return whole
+    return replace(whole, decoder_width=0, decoder_depth=0, decoder_num_heads=0)
+
+
+def text_architecture_of(run: Run, name: str, vocab_size: int) -> TextArchitecture:
+    """What a CLIP row has beside its image tower."""
+    settings = run.settings_of(name)
+    clip, text = settings.clip, settings.clip.text
+    return TextArchitecture(
+        width=text.width,
+        depth=text.depth,
+        num_heads=text.heads,
+        vocab_size=vocab_size,
+        max_tokens=settings.data.tokens.max_tokens,
+        embedding_dim=clip.embedding_dim,
+        temperature=clip.temperature,
+        max_scale=clip.max_scale,
+    )
 
 
 def architecture_of_size(settings: RunSettings, size: str, vocab_size: int) -> Architecture:

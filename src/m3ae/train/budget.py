@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from m3ae.config.datasets import load_dataset
 from m3ae.config.run import Run
-from m3ae.model.cost import num_parameters, training_flops
-from m3ae.train.architecture import architecture_of
+from m3ae.model.cost import PASSES, clip_flops, encoder_flops, num_parameters, training_flops
+from m3ae.train.architecture import architecture_of, text_architecture_of
 from m3ae.train.kept import KEPT, STATE_BYTES
 
 FLOAT_BYTES = 4  # of a feature, and of a parameter in results/
@@ -50,8 +50,12 @@ def cost_of(run: Run, name: str) -> Cost:
 
 def sample_flops(run: Run, name: str) -> float:
     """Of one training sample, forward and backward."""
-    a = architecture_of(run, name, run.settings.data.tokens.vocab_size)
-    return training_flops(a).training
+    settings, method = run.settings_of(name), run.model(name).method
+    a = architecture_of(run, name, settings.data.tokens.vocab_size)
+    if method == "clip":
+        text = text_architecture_of(run, name, settings.data.tokens.vocab_size)
+        return clip_flops(a, text, text.max_tokens, settings.batch_size)
+    return PASSES * encoder_flops(a) if method == "supervised" else training_flops(a).training
 
 
 def num_images(run: Run) -> int:

@@ -1,24 +1,25 @@
 """Steps on their way to the device: cut into parts, and copied while the step before computes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 
-from m3ae.data.stream.loader import TensorBatch
-from m3ae.train.objective import Part
+from m3ae.data.stream.loader import Tensors
+from m3ae.train.part import Part
 
-Fed = tuple[TensorBatch, list[Part]]
-Split = Callable[[TensorBatch], list[Part]]
+Fed = tuple[Tensors, list[Part]]
+Split = Callable[[Any], Sequence[Part]]
 
 
-def feed(batches: Iterator[TensorBatch], split: Split, device: torch.device) -> Iterator[Fed]:
+def feed(batches: Iterator[Tensors], split: Split, device: torch.device) -> Iterator[Fed]:
     """Each batch on the host, and its parts on the device, in order."""
     if device.type == "cuda":
         return feed_gpu(batches, split, device)
-    return ((batch, split(batch)) for batch in batches)
+    return ((batch, list(split(batch))) for batch in batches)
 
 
-def feed_gpu(batches: Iterator[TensorBatch], split: Split, device: torch.device) -> Iterator[Fed]:
+def feed_gpu(batches: Iterator[Tensors], split: Split, device: torch.device) -> Iterator[Fed]:
     """As ``feed``, one step ahead: copies run in a stream of their own, beside the step's kernels."""
     copies = torch.cuda.Stream(device)
     ahead: Fed | None = None

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from m3ae.data.stream.loader import TensorBatch
+from m3ae.data.stream.loader import Tensors
 from m3ae.errors import UserError
 from m3ae.train.ranks import Ranks
 from m3ae.train.step import StepResult
@@ -30,7 +30,7 @@ class FiniteWatch:
         self.name, self.ranks = name, ranks
         self.seen: list[Seen] = []
 
-    def note(self, step: int, batch: TensorBatch, result: StepResult) -> None:
+    def note(self, step: int, batch: Tensors, result: StepResult) -> None:
         """Keep the ids and errors of a step, nothing that is large."""
         self.seen.append(Seen(step, batch.sample, batch.passage, result))
 

@@ -4,9 +4,8 @@ import math
 import time
 
 from m3ae.config.run import Run
-from m3ae.data.stream.loader import TensorBatch, load_steps
+from m3ae.data.stream.loader import Tensors, load_steps
 from m3ae.data.stream.mixture import split_batch
-from m3ae.data.stream.stream import Stream
 from m3ae.errors import Again
 from m3ae.train.build import build_model
 from m3ae.train.checkpoint import whole_state
@@ -14,8 +13,9 @@ from m3ae.train.feed import feed
 from m3ae.train.finite import FiniteWatch
 from m3ae.train.interval import Interval
 from m3ae.train.machine import Machine
-from m3ae.train.objective import Normaliser, Objective, Part
+from m3ae.train.method import objective_of, open_stream
 from m3ae.train.optimizer import make_optimizer
+from m3ae.train.part import Part
 from m3ae.train.precision import usable_precision
 from m3ae.train.ranks import Ranks, join_ranks
 from m3ae.train.results import write_results
@@ -60,11 +60,9 @@ class Training:
         self.schedule = schedule_of(run, name)
         self.counts = split_batch(self.settings.batch_size, self.recipe.mixture, ranks.world)
         self.precision = usable_precision(self.recipe.precision, ranks.device)
-        self.stream = Stream(run, name)
-        self.model = build_model(run, name, self.stream.tokens.vocab_size)
-        normalise = Normaliser(self.settings.data.image)
-        objective = Objective(self.model, normalise, self.recipe.unpaired_text_loss_weight)
-        self.spread = Spread(objective, ranks, machine)
+        self.stream = open_stream(run, name)
+        self.model = build_model(run, name, self.stream.vocab_size)
+        self.spread = Spread(objective_of(run, name, self.model), ranks, machine)
         self.optimizer = make_optimizer(self.model, self.recipe)
         self.state = State(
             state_folder(run, name, inputs), self.model, self.optimizer, ranks, self.recipe.checkpoint_minutes
@@ -79,7 +77,7 @@ class Training:
         if not self.ranks.is_first:
             return
         wanted, used = self.recipe.precision, self.precision
-        if not self.model.architecture.has_text and self.counts.texts:
+        if self.run.model(self.name).method == "mae" and self.counts.texts:
             say(f"{self.name}: an MAE reads images alone; pretrain.mixture.texts is left out")
         if used != wanted:
             say(f"{self.name}: this processor has no fast {wanted}; computing in {used}")
@@ -108,7 +106,7 @@ class Training:
         finally:
             self.telling.close()
 
-    def split(self, batch: TensorBatch) -> list[Part]:
+    def split(self, batch: Tensors) -> list[Part]:
         """This rank's rows in as few parts as its device can take; as many parts at every rank."""
         world, most = self.ranks.world, self.machine.device_batch
         fewest_images = self.counts.pairs // world + self.counts.images // world

@@ -22,10 +22,8 @@ class Pace:
         a = spread.objective.model.architecture
         self.rate = peak_flops(device, precision)
         if self.rate is None and device.type == "cpu":
-            shapes = [
-                (2048, a.width, a.mlp_ratio * a.width),
-                (2048, a.decoder_width, a.mlp_ratio * a.decoder_width),
-            ]
+            widths = [a.width] + [a.decoder_width] * a.has_decoder
+            shapes = [(2048, width, a.mlp_ratio * width) for width in widths]
             self.rate = matmul_rate(shapes, precision, RATE_S)
         self.energy = open_energy(device)
         self.joules = self.energy.joules() if self.energy else {}

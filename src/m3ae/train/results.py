@@ -10,17 +10,16 @@ from torch import Tensor
 
 from m3ae.config.run import Run
 from m3ae.files import sha256_of, write_text
-from m3ae.model.m3ae import M3AE
-from m3ae.model.weights import write_encoder
+from m3ae.model.whole import write_model
 from m3ae.records import Record, provenance
-from m3ae.train.build import count_parameters
+from m3ae.train.build import Model, count_parameters
 from m3ae.train.checkpoint import digest_of
 from m3ae.train.schedule import schedule_of
 from m3ae.train.steplog import read_lines
 
 
 def write_results(
-    run: Run, name: str, model: M3AE, state: dict[str, Tensor], folder: Path, facts: dict[str, Any]
+    run: Run, name: str, model: Model, state: dict[str, Tensor], folder: Path, facts: dict[str, Any]
 ) -> None:
     """Write encoder, step log and record, then remove the training's state in ``folder``.
 
@@ -30,7 +29,7 @@ def write_results(
     weights = {key.removeprefix("model."): value for key, value in state.items() if key.startswith("model.")}
     if run.settings_of(name).pretrain.store == "fp16":
         weights = {key: value.half() for key, value in weights.items()}
-    write_encoder(model.architecture, weights, run.paths.encoder(name))
+    write_model(model, weights, run.paths.encoder(name))
     lines = read_lines(folder / "steps.jsonl")
     write_text(run.paths.step_log(name), "".join(json.dumps(line) + "\n" for line in lines))
     record_of(run, name, model, state, lines, facts).write(run.paths.record(name, "pretrain"))
@@ -40,7 +39,7 @@ def write_results(
 def record_of(
     run: Run,
     name: str,
-    model: M3AE,
+    model: Model,
     state: dict[str, Tensor],
     lines: list[dict[str, Any]],
     facts: dict[str, Any],

@@ -9,7 +9,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
-from m3ae.model.blocks import Block
+from m3ae.model.blocks import Block, Transformer
 from m3ae.train.machine import Machine
 from m3ae.train.objective import Objective
 from m3ae.train.ranks import Ranks
@@ -20,8 +20,9 @@ class Spread:
 
     def __init__(self, objective: Objective, ranks: Ranks, machine: Machine) -> None:
         self.objective, self.ranks = objective.to(ranks.device).train(), ranks
-        for transformer in (objective.model.encoder, objective.model.decoder):
-            transformer.recompute = machine.recompute
+        for module in objective.modules():
+            if isinstance(module, Transformer):
+                module.recompute = machine.recompute
         if machine.compile or (machine.compile is None and ranks.device.type == "cuda"):
             compile_blocks(objective)
         self.module: nn.Module = objective

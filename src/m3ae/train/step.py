@@ -7,7 +7,8 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from m3ae.data.stream.mixture import Counts
-from m3ae.train.objective import Part, RowErrors
+from m3ae.train.objective import RowErrors
+from m3ae.train.part import Part
 from m3ae.train.precision import autocast
 from m3ae.train.spread import Spread
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from m3ae.config.run import Run
-from m3ae.data.stream.stream import Stream
+from m3ae.data.stream.loader import AnyStream
 from m3ae.train.interval import Interval
 from m3ae.train.pace import Pace
 from m3ae.train.pictures import Pictures
@@ -21,7 +21,7 @@ class Telling:
     """What is told of a training. Every rank takes part, the first one speaks."""
 
     def __init__(
-        self, run: Run, name: str, stream: Stream, spread: Spread, schedule: Schedule, precision: str
+        self, run: Run, name: str, stream: AnyStream, spread: Spread, schedule: Schedule, precision: str
     ) -> None:
         self.run, self.name, self.settings, self.schedule = run, name, run.settings, schedule
         self.spread, self.ranks = spread, spread.ranks

@@ -41,6 +41,9 @@ class SplitFiles(Protocol):
     def batches(self, batch_size: int) -> Iterator[list[Image.Image]]:
         """RGB images, streamed."""
 
+    def image(self, row: int) -> Image.Image:
+        """One RGB image."""
+
 
 def open_split(run: str | None, dataset: Dataset, split: str) -> SplitFiles:
     """Find the files of a split."""
@@ -150,3 +153,7 @@ class EvalImages:
     def batches(self, batch_size: int) -> Iterator[list[Image.Image]]:
         """RGB images, streamed; a batch may be smaller."""
         return self.files.batches(batch_size)
+
+    def image(self, row: int) -> Image.Image:
+        """The RGB image of a row, from 0."""
+        return self.files.image(row)

@@ -100,6 +100,10 @@ class FolderSplit:
         for start in range(0, self.count, batch_size):
             yield [decode_file(self.folder / file.name) for file in self.files[start : start + batch_size]]
 
+    def image(self, row: int) -> Image.Image:
+        """One RGB image."""
+        return decode_file(self.folder / self.files[row].name)
+
 
 def decode_file(path: Path) -> Image.Image:
     """One image, RGB. Raises UserError naming the file."""

@@ -1,6 +1,9 @@
 """A split as Parquet files with encoded images and labels; rows are numbered through the files."""
 
+from bisect import bisect
 from collections.abc import Iterator
+from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +19,9 @@ from m3ae.data.evalsets.listing import ListedFile, ListedSplit
 from m3ae.data.images import decode_rgb
 from m3ae.errors import UserError
 from m3ae.files import sha256_of
+
+MOST_BYTES = 8 << 30
+"""Files that random access holds in memory (bytes)."""
 
 
 class ParquetSplit:
@@ -70,6 +76,26 @@ class ParquetSplit:
                     cells = image_bytes(batch.column(0))
                     yield [decode_row(path, row + i, cell.as_py()) for i, cell in enumerate(cells)]
                     row += len(cells)
+
+    def image(self, row: int) -> Image.Image:
+        """One RGB image. The first call reads the encoded images of all files into memory."""
+        file = bisect(self._starts, row) - 1
+        return decode_row(self.paths[file], row - self._starts[file], self._encoded[row].as_py())
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        return [0, *accumulate(self.counts[:-1])]
+
+    @cached_property
+    def _encoded(self) -> pa.ChunkedArray:
+        total = sum(path.stat().st_size for path in self.paths)
+        if total > MOST_BYTES:
+            raise UserError(
+                f"{self.where}: expected at most {MOST_BYTES >> 30} GiB to train on, held in memory, "
+                f"got {total >> 30} GiB; unpack the set into class folders and name these in the registry"
+            )
+        columns = [pq.read_table(path, columns=[self.dataset.image]).column(0) for path in self.paths]
+        return pa.chunked_array([image_bytes(chunk) for column in columns for chunk in column.chunks])
 
 
 def image_bytes(column: pa.Array) -> pa.Array:

@@ -12,6 +12,7 @@ from jaxtyping import Float64, Int64, UInt64
 # What a draw is for; each purpose has a sequence of its own.
 CROP, FLIP, CAPTION, IMAGE_MASK, TEXT_MASK, SHUFFLE, PAIRS = range(7)
 DROP_TEXT, PASSAGE_MASK, SHUFFLE_IMAGES, SHUFFLE_PASSAGES = range(7, 11)
+SHUFFLE_LABELLED, AUGMENT, ERASE, MIX = range(11, 15)
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: multiples of it are spread evenly
 

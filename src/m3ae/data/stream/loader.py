@@ -4,13 +4,14 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Bool, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from m3ae.data.stream.labelled import LabelledBatch, LabelledStream
 from m3ae.data.stream.mixture import split_batch
 from m3ae.data.stream.stream import Batch, Stream
 from m3ae.errors import UserError
@@ -40,6 +41,26 @@ class TensorBatch(NamedTuple):
         return TensorBatch(*(tensor.to(device, non_blocking=True) for tensor in self))
 
 
+class LabelledTensors(NamedTuple):
+    """A ``LabelledBatch`` as tensors."""
+
+    sample: Int[Tensor, " batch"]
+    image: UInt8[Tensor, "batch 3 height width"]
+    label: Int[Tensor, " batch"]
+    partner: Int[Tensor, " batch"]
+    share: Float[Tensor, " batch"]
+
+    @property
+    def passage(self) -> Int[Tensor, " passages"]:
+        """None: what is broken is looked for in passages too."""
+        return self.sample[:0]
+
+
+AnyBatch = Batch | LabelledBatch
+AnyStream = Stream | LabelledStream
+Tensors = TensorBatch | LabelledTensors
+
+
 class Failure(NamedTuple):
     """A UserError on its way out of a worker: torch would make a traceback of the exception."""
 
@@ -49,10 +70,10 @@ class Failure(NamedTuple):
 class Steps(Dataset):
     """The stream as a data set whose items are a rank's rows of whole steps."""
 
-    def __init__(self, stream: Stream, batch_size: int, rank: int, world: int) -> None:
+    def __init__(self, stream: AnyStream, batch_size: int, rank: int, world: int) -> None:
         self.stream, self.batch_size, self.rank, self.world = stream, batch_size, rank, world
 
-    def __getitem__(self, step: int) -> Batch | Failure:
+    def __getitem__(self, step: int) -> AnyBatch | Failure:
         """The batch of one step (0-based)."""
         try:
             return self.stream.step(step, self.batch_size, self.rank, self.world)
@@ -61,7 +82,7 @@ class Steps(Dataset):
 
 
 def load_steps(
-    stream: Stream,
+    stream: AnyStream,
     batch_size: int,
     first: int,
     last: int,
@@ -69,7 +90,7 @@ def load_steps(
     rank: int = 0,
     world: int = 1,
     start_method: str | None = None,
-) -> Iterator[TensorBatch]:
+) -> Iterator[Any]:
     """A rank's rows of the steps ``first`` to ``last`` (exclusive) as tensors, in order.
 
     ``batch_size`` is global. Neither the number of workers nor how they are started (``fork``, ``spawn``;
@@ -104,7 +125,7 @@ def leave_signals(_: int) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def in_one_line(batches: Iterator[TensorBatch | Failure]) -> Iterator[TensorBatch]:
+def in_one_line(batches: Iterator[Tensors | Failure]) -> Iterator[Tensors]:
     """The batches; what went wrong in a worker as a UserError."""
     while True:
         batch = next_of(batches)
@@ -115,7 +136,7 @@ def in_one_line(batches: Iterator[TensorBatch | Failure]) -> Iterator[TensorBatc
         yield batch
 
 
-def next_of(batches: Iterator[TensorBatch | Failure]) -> TensorBatch | Failure | None:
+def next_of(batches: Iterator[Tensors | Failure]) -> Tensors | Failure | None:
     """The next batch, None after the last. Raises UserError if its worker is dead or silent for too long."""
     asked = time.monotonic()
     while True:
@@ -143,11 +164,18 @@ def worker_died(error: Exception) -> UserError:
     )
 
 
-def to_tensors(batch: Batch | Failure) -> TensorBatch | Failure:
+def to_tensors(batch: AnyBatch | Failure) -> Tensors | Failure:
     """What a worker hands over, as tensors if it is a batch."""
-    return batch if isinstance(batch, Failure) else tensors_of(batch)
+    if isinstance(batch, Failure):
+        return batch
+    return tensors_of(batch) if isinstance(batch, Batch) else labelled_tensors_of(batch)
 
 
 def tensors_of(batch: Batch) -> TensorBatch:
     """The arrays of a batch as tensors that share their memory."""
     return TensorBatch(*(torch.from_numpy(array) for array in batch))
+
+
+def labelled_tensors_of(batch: LabelledBatch) -> LabelledTensors:
+    """As ``tensors_of``."""
+    return LabelledTensors(*(torch.from_numpy(array) for array in batch))

@@ -83,6 +83,11 @@ class Stream:
             if kind is not None and len(kind) == 0:
                 raise UserError(f"pretrain.mixture.{name}: expected data to train on, found no sample")
 
+    @property
+    def vocab_size(self) -> int:
+        """Word pieces of the tokenizer."""
+        return self.tokens.vocab_size
+
     def __len__(self) -> int:
         """Samples of one pass over the pairs."""
         return len(self.pairs)

@@ -11,8 +11,9 @@ from m3ae.data.stream.mixture import split_batch
 from m3ae.train.build import build_model
 from m3ae.train.feed import feed
 from m3ae.train.machine import Machine
-from m3ae.train.objective import Normaliser, Objective, Part
+from m3ae.train.method import objective_of
 from m3ae.train.optimizer import make_optimizer
+from m3ae.train.part import Part
 from m3ae.train.precision import autocast, usable_precision
 from m3ae.train.processor import prepare_processor
 from m3ae.train.ranks import Ranks
@@ -34,9 +35,7 @@ class Trial:
         self.device, self.mixture = ranks.device, recipe.mixture
         self.precision = usable_precision(recipe.precision, self.device)
         model = build_model(run, name, vocab_size)
-        normalise = Normaliser(settings.data.image)
-        objective = Objective(model, normalise, recipe.unpaired_text_loss_weight)
-        self.spread = Spread(objective, ranks, machine)
+        self.spread = Spread(objective_of(run, name, model), ranks, machine)
         self.optimizer = make_optimizer(model, recipe)
 
     @property

@@ -1,0 +1,21 @@
+"""A chart of accuracies in words, for those who cannot see it."""
+
+import pandas as pd
+
+from m3ae.config import Run
+from m3ae.report.format import percent, rounded
+from m3ae.report.paper import label
+from m3ae.report.tables import OURS
+
+
+def describe(run: Run, table: pd.DataFrame) -> str:
+    """Every printed model with its value, and the paper's."""
+    cells = table[table["panel"] != OURS].drop_duplicates("model")
+    values = [
+        f"{label(run, cell['model'], cell['panel'])} {rounded(cell['ours'])} "
+        f"(paper {percent(cell['paper_v1'])})"
+        for cell in cells.to_dict("records")
+    ]
+    return (
+        f"Linear accuracy in % on {run.tasks[0]}, the paper's on ImageNet in brackets: {'; '.join(values)}."
+    )

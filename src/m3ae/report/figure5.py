@@ -1,0 +1,89 @@
+"""Figure 5: linear accuracy against the share of words that is hidden."""
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from m3ae.config import Run
+from m3ae.report import style
+from m3ae.report.describe import describe
+from m3ae.report.format import absent, percent, rounded
+from m3ae.report.markdown import write_table
+from m3ae.report.tables import figure_table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+NAME = "figure5"
+VERSIONS = {"paper_v1": ("v1", "o", "--"), "paper_v3": ("v3, as a summary prints it", "D", ":")}
+BESIDE: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "fontsize": 10}
+
+
+def make_figure5(run: Run) -> None:
+    """Write the table and the chart of Figure 5."""
+    table = figure_table(run, NAME)
+    alt = describe(run, table)
+    write_table(run, NAME, table, alt)
+    with style.theme():
+        style.save(draw(run, table), run, NAME, alt)
+
+
+def draw(run: Run, table: pd.DataFrame) -> "Figure":
+    """Ours filled with intervals, the paper's versions hollow: on one scale only if both measure the same."""
+    figure = style.new_figure(run, height=4.0)
+    comparable = run.settings.check.comparable
+    ours, paper = [figure.subplots()] * 2 if comparable else figure.subplots(1, 2)
+    cells = table.to_dict("records")
+    ratios = [text_mask_ratio(run, cell["model"]) for cell in cells]
+    draw_paper(paper, ratios, cells)
+    draw_ours(ours, ratios, cells)
+    ours.set_ylabel(f"{run.tasks[0]} accuracy, linear probe (%)")
+    if not comparable:
+        ours.set_title("This run", loc="left", fontweight="bold")
+        paper.set_title("The paper: ImageNet", loc="left", color=style.GREY)
+    for axes in {id(axes): axes for axes in (ours, paper)}.values():
+        axes.set_xticks(ratios, [f"{ratio:g}" for ratio in ratios])
+        axes.set_xlim(0.05, 1)
+        axes.margins(y=0.2)
+    figure.supxlabel("text mask ratio (ViT-L, 50 epochs)", fontsize=12)
+    return figure
+
+
+def text_mask_ratio(run: Run, model: str) -> float:
+    """Where a model stands on the axis."""
+    return run.settings_of(model).pretrain.text_mask_ratio
+
+
+def draw_ours(axes: "Axes", ratios: list[float], cells: list[dict[Any, Any]]) -> None:
+    """Filled points with intervals; "-" on the axis where nothing was run."""
+    measured = [(ratio, cell) for ratio, cell in zip(ratios, cells, strict=True) if not absent(cell["ours"])]
+    look: dict[str, Any] = {"color": style.COLOURS["M3AE"], "marker": style.MARKERS["M3AE"]}
+    if measured:
+        values = [(r, c["ours"], c["ours"] - c["low"], c["high"] - c["ours"]) for r, c in measured]
+        x, y, below, above = (list(column) for column in zip(*values, strict=True))
+        axes.errorbar(x, y, [below, above], markersize=8, linewidth=1.8, capsize=4, label="ours", **look)
+        for ratio, cell in measured:
+            axes.annotate(rounded(cell["ours"]), (ratio, cell["high"]), (0, 5), color=look["color"], **BESIDE)
+    for ratio, cell in zip(ratios, cells, strict=True):
+        if absent(cell["ours"]):
+            dash = {**BESIDE, "fontsize": 18, "color": style.GREY}
+            axes.annotate("-", (ratio, 0), (0, 4), xycoords=axes.get_xaxis_transform(), **dash)
+    if not measured and not axes.lines:
+        axes.set_yticks([])
+
+
+def draw_paper(axes: "Axes", ratios: list[float], cells: list[dict[Any, Any]]) -> None:
+    """Hollow points of both versions."""
+    for column, (name, marker, dashes) in VERSIONS.items():
+        look: dict[str, Any] = {"color": style.COLOURS["M3AE"], "marker": marker, "linestyle": dashes}
+        values = [cell[column] for cell in cells]
+        axes.plot(ratios, values, markersize=7, linewidth=1.2, markerfacecolor="white", label=name, **look)
+    for ratio, cell in zip(ratios, cells, strict=True):
+        axes.annotate(
+            percent(cell["paper_v1"]), (ratio, cell["paper_v1"]), (0, 8), color=style.GREY, **BESIDE
+        )
+        if cell["paper_v3"] < cell["paper_v1"]:
+            at = (ratio, cell["paper_v3"])
+            axes.annotate(percent(cell["paper_v3"]), at, (0, -16), color=style.GREY, **BESIDE)
+    axes.legend(frameon=False, loc="lower right", fontsize=10)
