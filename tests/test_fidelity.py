@@ -123,6 +123,7 @@ def test_code_and_configuration_cite_items_that_are_about_them():
         "src/m3ae/model/masking.py": "mask",
         "src/m3ae/model/losses.py": "cross-entropy",
         "src/m3ae/model/words.py": "text masking ignores padding",
+        "src/m3ae/model/clip.py": "SLIP",
         "src/m3ae/train/optimizer.py": "weight decay",
         "src/m3ae/pretrained/authors.py": "cloudpickle",
         "config/photos.yaml": "mask",

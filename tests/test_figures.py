@@ -11,7 +11,7 @@ import made_records as made
 from m3ae.config import Run, load_run
 from m3ae.errors import UserError
 from m3ae.report import figure3, figure6, style
-from m3ae.report.curves import curves_table
+from m3ae.report.curves import LOSSES, curves_table
 from m3ae.report.figures import FIGURES, make_figure
 from m3ae.report.tables import figure_table
 
@@ -43,7 +43,7 @@ def test_charts_are_drawn_where_nothing_was_run(run, name):
 
 
 def test_an_unknown_figure_is_refused(run):
-    with pytest.raises(UserError, match="expected one of figure3, figure6, curves"):
+    with pytest.raises(UserError, match="expected one of figure3, figure4, figure5, figure6, curves"):
         make_figure(run, "figure1")
 
 
@@ -123,7 +123,7 @@ def test_curves_are_the_step_logs(run):
     table = pd.read_csv(run.paths.reports / "curves.csv", float_precision="round_trip")
     lines = [json.loads(line) for line in run.paths.step_log("m3ae-b100").read_text().splitlines()]
     ours = table[table["model"] == "m3ae-b100"]
-    assert list(table.columns) == ["model", "samples", "image_loss", "text_loss", "lr"]
+    assert list(table.columns) == ["model", "samples", *LOSSES, "lr"]
     assert ours["text_loss"].to_list() == [line["text_loss"] for line in lines]
     assert ours["samples"].to_list() == [line["samples"] for line in lines]
     assert table.loc[table["model"] == "mae-b100", "text_loss"].isna().all()

@@ -10,7 +10,7 @@ from PIL import Image
 
 from m3ae.config import load_run
 from m3ae.data.stream.labelled import LabelledStream
-from m3ae.data.stream.labelled_view import erased, rand_augmented
+from m3ae.data.stream.labelled_view import erased, rand_augmented, seeded
 from m3ae.data.stream.loader import LabelledTensors, labelled_tensors_of, load_steps
 from m3ae.data.stream.mixing import Mix, cut_box, draw_mix, share_outside
 from m3ae.data.stream.mixture import Counts
@@ -97,17 +97,25 @@ def test_neither_workers_nor_what_was_drawn_before_change_a_byte(run, tmp_path):
         )
 
 
-def test_augmentation_leaves_the_global_generators_alone():
+def test_augmentation_is_a_function_of_its_key():
+    view = np.random.default_rng(0).integers(0, 256, (3, 32, 32), dtype=np.uint8)
+    rule = "rand-m9-mstd0.5-inc1"
+    first, again, other = (rand_augmented(view, rule, (9, 9, 9), key) for key in (1, 1, 2))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_the_global_generators_are_put_back():
     random.seed(3)
     np.random.seed(3)
     expected = random.random(), np.random.rand()
     random.seed(3)
     np.random.seed(3)
-    view = np.random.default_rng(0).integers(0, 256, (3, 32, 32), dtype=np.uint8)
-    first, again, other = (rand_augmented(view, "rand-m9-mstd0.5-inc1", (9, 9, 9), key) for key in (1, 1, 2))
-    assert np.array_equal(first, again)
-    assert not np.array_equal(first, other)
-    assert (random.random(), np.random.rand()) == expected
+    states = random.getstate(), np.random.get_state()[1].tolist()
+    with seeded(7):
+        drawn = random.random(), np.random.rand()
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == states
+    assert drawn != expected
 
 
 def test_every_image_comes_once_in_a_pass(run):

@@ -54,7 +54,7 @@ def paper_claims(run: Run) -> Iterator[Claim]:
 
 
 def own_claims(run: Run) -> Iterator[Claim]:
-    """M3AE above MAE on our further tasks and pairs; every trained encoder above the untrained one."""
+    """M3AE above MAE on our further tasks and pairs; both above the untrained encoder."""
     for task in run.tasks[1:]:
         yield Claim("ours", "", M3AE, MAE, f"probe-{task}", "accuracy")
     if run.settings.concepts is not None:
@@ -64,9 +64,7 @@ def own_claims(run: Run) -> Iterator[Claim]:
     for pair in run.ood_pairs[1:]:
         for metric in ("mahalanobis_auroc", "msp_auroc"):
             yield Claim("ours", "", M3AE, MAE, f"ood-{pair}", metric)
-    grid = run.settings.models
     for task in run.tasks:
-        for floor in (name for name in run.rows if grid[name].epochs == 0):
-            for model in run.rows:
-                if grid[model].epochs > 0 and grid[model].size == grid[floor].size:
-                    yield Claim("ours", "", model, floor, f"probe-{task}", "accuracy")
+        for floor in (row for row in run.rows if run.model(row).epochs == 0):
+            for model in (M3AE, MAE):
+                yield Claim("ours", "", model, floor, f"probe-{task}", "accuracy")
