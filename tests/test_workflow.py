@@ -8,6 +8,8 @@ import sys
 import pytest
 import yaml
 
+from m3ae.config import load_run
+from m3ae.config.printed import figure_models
 from small_project import CHECKOUT, MICRO, make_config
 
 SOURCE = {"num_train": 60, "num_heldout": 24, "num_probe_train": 80, "num_probe_test": 40, "bad_share": 0.1}
@@ -57,14 +59,29 @@ def project(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize(("run", "models", "tasks"), [("tiny", 3, 3), ("photos", 3, 3), ("paper", 6, 3)])
-def test_the_whole_of_each_run_can_be_planned(tmp_path, run, models, tasks):
+@pytest.mark.parametrize(("name", "models"), [("tiny", 21), ("photos", 34), ("paper", 21)])
+def test_the_whole_of_each_run_can_be_planned(tmp_path, monkeypatch, name, models):
     copy_project(tmp_path)
-    rules = planned(tmp_path, "all", "--config", f"run={run}")
-    for rule in ("pretrain", "features", "probe", "ood", "heldout"):
-        assert rules[rule] == models
-    assert rules["evalset"] == tasks
-    for rule in ("source", "tokens", "figure2", "figure3", "figure6", "curves", "report"):
+    monkeypatch.chdir(tmp_path)
+    run = load_run(name)
+    rules = planned(tmp_path, "all", "--config", f"run={name}")
+    for rule in ("pretrain", "features", "probe"):
+        assert rules[rule] == len(run.models) == models
+    assert rules["ood"] == len(figure_models(run, "figure6"))
+    assert rules["heldout"] == models - 2
+    assert rules.get("concepts", 0) == (models if run.settings.concepts else 0)
+    assert rules["evalset"] == 3
+    for rule in (
+        "source",
+        "tokens",
+        "figure2",
+        "figure3",
+        "figure4",
+        "figure5",
+        "figure6",
+        "curves",
+        "report",
+    ):
         assert rules[rule] == 1
 
 

@@ -1,0 +1,142 @@
+"""Concepts of captions: labels, average precision with its interval, nothing chosen on the test set."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score
+
+from m3ae.config import Run
+from m3ae.config.load import merge
+from m3ae.config.models import RunSettings
+from m3ae.errors import UserError
+from m3ae.evaluate import concepts
+from m3ae.evaluate.concepts import choose_penalties, labels_of, run_concepts
+from m3ae.evaluate.precision import bootstrap, interval_of_precision, precisions, weighted_precision
+from m3ae.records import read_record
+from m3ae.report.claims import Claim
+from m3ae.report.verdicts import difference
+from m3ae.train.loop import pretrain
+from small_project import make_micro
+
+WORDS = {"red": ["red"], "size": ["large", "small"]}
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """A run of made-up pairs with two concepts."""
+    monkeypatch.chdir(tmp_path)
+    run = make_micro(tmp_path)
+    changes = {
+        "concepts": {"words": WORDS, "penalties": [1.0, 100.0], "validation_share": 0.3},
+        "models": {"m3ae-b100": {"epochs": 0.5}, "mae-b100": {"epochs": 0.5}},
+    }
+    return Run(run.name, RunSettings.model_validate(merge(run.settings.plain(), changes)))
+
+
+def scores(images=60, concepts=3, seed=0):
+    rng = np.random.default_rng(seed)
+    labels = rng.random((images, concepts)) < 0.3
+    return labels, (labels + rng.normal(0, 1.5, labels.shape)).astype(np.float16)
+
+
+class Captions(list):
+    """Stands for the pairs of a split."""
+
+    def captions(self, id):
+        return self[id]
+
+
+def test_an_image_has_a_concept_if_any_caption_names_it_as_a_word():
+    pairs = Captions([["A Red ball.", "a ball"], ["a redder ball", "nothing"], ["the (small)", "x-large"]])
+    assert labels_of(pairs, WORDS).tolist() == [[True, False], [False, False], [False, True]]
+
+
+def test_drawing_every_image_once_gives_scikit_learns_number():
+    labels, found = scores()
+    order = np.argsort(-found[:, 0], kind="stable")
+    once = weighted_precision(np.ones((1, 60), np.int64), labels[order, 0])[0]
+    assert once == pytest.approx(average_precision_score(labels[:, 0], -np.argsort(order)), abs=1e-12)
+
+
+def test_a_draw_is_what_the_drawn_images_give():
+    rng = np.random.default_rng(1)
+    labels = rng.random(40) < 0.4
+    counts = rng.multinomial(40, np.full(40, 1 / 40))
+    repeated = np.repeat(labels, counts)
+    naive = average_precision_score(repeated, -np.arange(len(repeated)))
+    # images that came several times tie in truth, and count one after the other in both
+    assert weighted_precision(counts[None], labels)[0] == pytest.approx(naive, abs=0.02)
+
+
+def test_the_interval_holds_the_value_and_is_the_same_each_time():
+    labels, found = scores()
+    first, again = (interval_of_precision(labels, [found], [1.0], 400, 0.95, 3) for _ in range(2))
+    assert first == again
+    assert first.value == pytest.approx(np.mean(precisions(labels, found)))
+    assert first.low < first.value < first.high
+    assert len(bootstrap(labels, found, 400, 3)) == 400
+    same = interval_of_precision(labels, [found, found], [1.0, -1.0], 100, 0.95, 3)
+    assert same == (0, 0, 0)
+
+
+def test_a_model_that_knows_is_better_than_one_that_guesses():
+    labels, _ = scores()
+    known, guessed = (labels * 2.0).astype(np.float16), np.random.default_rng(5).normal(size=labels.shape)
+    gain = interval_of_precision(labels, [known, guessed.astype(np.float16)], [1.0, -1.0], 400, 0.95, 0)
+    assert gain.low > 0.3
+    assert precisions(labels, known) == [1.0, 1.0, 1.0]
+
+
+def test_a_record_holds_what_comparisons_need(run):
+    for model in ("m3ae-b100", "mae-b100"):
+        pretrain(run, model)
+        run_concepts(run, model)
+    record = read_record(run.paths.record("m3ae-b100", "concepts"))
+    metric, details = record.metrics["mean_average_precision"], record.details
+    assert metric.n == details["num_test"]
+    assert set(details["average_precision"]) == set(details["penalty"]) == set(WORDS)
+    assert metric.value == pytest.approx(np.mean(list(details["average_precision"].values())))
+    assert len(metric.items["scores"].unpack()) == 2 * metric.n
+    claim = Claim("ours", "", "m3ae-b100", "mae-b100", "concepts", "mean_average_precision")
+    other = read_record(run.paths.record("mae-b100", "concepts")).metrics["mean_average_precision"]
+    assert difference(run, claim).value == pytest.approx(metric.value - other.value)
+
+
+def test_labels_of_the_test_images_choose_nothing(run, monkeypatch):
+    pretrain(run, "m3ae-b100")
+    run_concepts(run, "m3ae-b100")
+    before = read_record(run.paths.record("m3ae-b100", "concepts"))
+    honest = concepts.labels_of
+
+    def turned_round(pairs, words):
+        labels = honest(pairs, words)
+        return labels if pairs.folder.name == "train" else ~labels
+
+    monkeypatch.setattr(concepts, "labels_of", turned_round)
+    run_concepts(run, "m3ae-b100")
+    after = read_record(run.paths.record("m3ae-b100", "concepts"))
+    assert after.details["penalty"] == before.details["penalty"]
+    name = "mean_average_precision"
+    scored = [record.metrics[name].items["scores"] for record in (before, after)]
+    assert scored[0] == scored[1]
+    assert before.metrics[name].value != after.metrics[name].value
+
+
+def test_the_penalty_is_chosen_for_each_concept(run):
+    x = np.random.default_rng(0).normal(size=(50, 4))
+    labels = np.stack([x[:, 0] > 0, x[:, 1] > 0.5], axis=1)
+    assert set(choose_penalties(run, x, labels)) <= {1.0, 100.0}
+
+
+def test_a_concept_that_nobody_names_is_refused(run):
+    changed = merge(run.settings.plain(), {"concepts": {"words": {"whale": ["whale"]}}})
+    pretrain(run, "m3ae-b100")
+    whales = Run(run.name, RunSettings.model_validate(changed))
+    with pytest.raises(UserError, match=r"concepts\.words\.whale: expected some images of train with it"):
+        run_concepts(whales, "m3ae-b100")
+
+
+def test_a_run_without_concepts_says_so(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = make_micro(tmp_path)
+    with pytest.raises(UserError, match="concepts: run 'micro' has none"):
+        run_concepts(run, "m3ae-b100")
