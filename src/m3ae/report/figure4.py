@@ -86,6 +86,7 @@ def draw_bars(axes: "Axes", run: Run, panel: str, cells: list[dict[Any, Any]], *
         text = rounded(value) if ours else percent(value)
         axes.annotate(text, (x, high), (0, 3), textcoords="offset points", ha="center", fontsize=9)
     axes.set_xticks(range(len(names)), names)
+    axes.set_xlim(-0.6, len(names) - 0.4)  # where bars are missing too
     axes.margins(y=0.15)
 
 

@@ -80,10 +80,8 @@ def draw_paper(axes: "Axes", ratios: list[float], cells: list[dict[Any, Any]]) -
         values = [cell[column] for cell in cells]
         axes.plot(ratios, values, markersize=7, linewidth=1.2, markerfacecolor="white", label=name, **look)
     for ratio, cell in zip(ratios, cells, strict=True):
-        axes.annotate(
-            percent(cell["paper_v1"]), (ratio, cell["paper_v1"]), (0, 8), color=style.GREY, **BESIDE
-        )
-        if cell["paper_v3"] < cell["paper_v1"]:
-            at = (ratio, cell["paper_v3"])
-            axes.annotate(percent(cell["paper_v3"]), at, (0, -16), color=style.GREY, **BESIDE)
+        values = sorted({cell[column] for column in VERSIONS})
+        for value, offset in zip(values[::-1], (8, -16), strict=False):
+            text = percent(value)
+            axes.annotate(text, (ratio, value), (0, offset), color=style.GREY, **BESIDE)
     axes.legend(frameon=False, loc="lower right", fontsize=10)
