@@ -108,9 +108,11 @@ def test_published_records_make_a_card(in_project):
     records = measured(folder, pretrain["details"]["weights_sha256"])
     facts = CardFacts("photos", "m3ae-b100", "", pretrain["settings"], pretrain["details"], {}, records)
     text = card(plain("ours"), 1, facts)
-    assert ["cifar10", "accuracy", "54.8 [52.65, 56.95]", "%", "2000"] in rows(text)
-    assert ["recipe.base_lr", "0.002"] in rows(text)
-    assert {record.stage for record in records} == {"probe", "ood", "heldout"}
+    found = json.loads((folder / "probe-cifar10.json").read_text())["metrics"]["accuracy"]
+    interval = "{value:.4g} [{low:.4g}, {high:.4g}]".format(**found)
+    assert ["cifar10", "accuracy", interval, "%", "2000"] in rows(text)
+    assert ["recipe.base_lr", str(pretrain["settings"]["recipe"]["base_lr"])] in rows(text)
+    assert {record.stage for record in records} == {"probe", "ood", "heldout", "concepts"}
 
 
 def test_a_record_of_other_weights_is_left_out(in_project, encoder):

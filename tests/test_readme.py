@@ -10,7 +10,7 @@ from m3ae.report.verdicts import orderings
 from small_project import CHECKOUT
 
 README = (CHECKOUT / "README.md").read_text()
-ROWS = [("probe-cifar100", "accuracy"), ("probe-cifar10", "accuracy"),
+ROWS = [("probe-cifar100", "accuracy"), ("probe-cifar10", "accuracy"), ("concepts", "mean_average_precision"),
         ("ood-cifar100-cifar10", "mahalanobis_auroc"), ("ood-cifar100-cifar10", "msp_auroc")]  # fmt: skip
 
 
