@@ -54,8 +54,8 @@ def facts_from_records(encoder: Path) -> CardFacts | None:
 
 def measured(folder: Path, weights_sha256: str) -> list[Record]:
     """The results of these very weights: a record of earlier ones may still lie there."""
-    paths = [*folder.glob("probe-*.json"), *folder.glob("ood-*.json"), *folder.glob("heldout.json")]
-    records = [read_record(path) for path in sorted(paths)]
+    names = ("probe-*.json", "ood-*.json", "concepts.json", "heldout.json")
+    records = [read_record(path) for path in sorted(path for name in names for path in folder.glob(name))]
     return [record for record in records if record.inputs.get("weights") == weights_sha256]
 
 
