@@ -67,11 +67,11 @@ def test_the_tolerance_decides(tmp_path, tolerance, code):
 def test_a_log_never_left_itself():
     found, code = compared(REAL, REAL, "--tolerance", 0)
     assert code == 0
-    assert set(found["metrics"]) == {"image_loss", "text_loss", "grad_norm", "lr"}
+    assert set(found["metrics"]) == {"image_loss", "text_loss", "grad_norm", "param_norm", "lr"}
     assert {each["largest"]["relative"] for each in found["metrics"].values()} == {0.0}
     assert found["speed"] == {"samples_per_s": 1.0, "data_wait_share": 1.0}
     assert found["not_compared"] == []
-    end = "No metric left the reference (grad_norm, image_loss, lr, text_loss).\n"
+    end = "No metric left the reference (grad_norm, image_loss, lr, param_norm, text_loss).\n"
     assert called(REAL, REAL).stdout.endswith(end)
 
 
@@ -83,7 +83,8 @@ def test_a_deviation_put_into_a_real_log_is_found_at_its_step(tmp_path):
     ours = written(tmp_path / "ours", lines)
     found, code = compared(ours, REAL)
     left = {name: each["left"] and each["left"]["step"] for name, each in found["metrics"].items()}
-    assert left == {"image_loss": None, "text_loss": step, "grad_norm": None, "lr": None}
+    unmoved = dict.fromkeys(("image_loss", "grad_norm", "param_norm", "lr"))
+    assert left == {**unmoved, "text_loss": step}
     assert found["metrics"]["text_loss"]["left"]["relative"] == pytest.approx(0.002 / 1.002)
     assert found["metrics"]["text_loss"]["largest"]["step"] == lines[-1]["step"]
     assert code == 1
@@ -209,7 +210,7 @@ def test_the_help_tells_what_the_codes_mean():
 
 def test_an_mae_is_compared_with_an_m3ae_in_what_both_have():
     found, code = compared(OTHER, REAL)
-    assert set(found["metrics"]) == {"image_loss", "grad_norm", "lr"}
+    assert set(found["metrics"]) == {"image_loss", "grad_norm", "param_norm", "lr"}
     assert found["metrics"]["lr"]["left"] is None  # the same schedule
     assert "in the reference alone: text_loss" in found["not_compared"]
     assert code == 1

@@ -44,6 +44,15 @@ def test_the_schedule_warms_up_to_the_scaled_peak_and_ends_at_zero(in_project):
     assert schedule.warmup_steps / schedule.steps == pytest.approx(0.05, rel=1e-3)
 
 
+def test_a_short_training_warms_up_for_a_fifth_of_it(in_project):
+    from m3ae.config import load_run
+
+    run = load_run("tiny")
+    for name, share in (("m3ae-b100", 0.05), ("m3ae-l100", 0.2)):
+        schedule = schedule_of(run, name)
+        assert schedule.warmup_steps / schedule.steps == pytest.approx(share, rel=0.06)
+
+
 def test_the_schedule_is_half_a_cosine():
     schedule = Schedule(peak=1.0, warmup_steps=10, steps=110)
     for step in range(10, 110):

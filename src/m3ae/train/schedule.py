@@ -27,12 +27,16 @@ class Schedule:
 
 
 def schedule_of(run: Run, model: str) -> Schedule:
-    """The schedule of a model: its epochs in whole steps of the global batch."""
+    """The schedule of a model: its epochs in whole steps of the global batch.
+
+    A training that is shorter than five warm-ups, as the small rows of `tiny`, warms up for a fifth of it.
+    """
     settings = run.settings_of(model)
     recipe = settings.pretrain
     steps_per_epoch = settings.samples_per_epoch / settings.batch_size
+    epochs = run.model(model).epochs
     return Schedule(
         peak=recipe.base_lr * settings.batch_size / 256,
-        warmup_steps=int(recipe.warmup_epochs * steps_per_epoch),
-        steps=int(run.model(model).epochs * steps_per_epoch),
+        warmup_steps=int(min(recipe.warmup_epochs, epochs / 5) * steps_per_epoch),
+        steps=int(epochs * steps_per_epoch),
     )
