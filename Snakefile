@@ -38,6 +38,7 @@ wildcard_constraints:
 include: "workflow/rules/data.smk"
 include: "workflow/rules/pretrain.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/extended.smk"
 include: "workflow/rules/report.smk"
 
 

@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from m3ae.evaluate.archive import Archive, write_archive
 from m3ae.evaluate.features import extract_features, pool
 from m3ae.evaluate.ood import run_ood
 from m3ae.evaluate.probe import run_probe
-from m3ae.evaluate.stored import Features
+from m3ae.evaluate.stored import Features, Layers
 from m3ae.files import sha256_of
 from m3ae.model.architecture import Architecture
 from m3ae.model.m3ae import M3AE
@@ -47,6 +48,15 @@ RUN = {
     },
     "ood": {
         "pairs": [{"name": "textures", "task": "shade", "out": {"dataset": "textures", "split": "test"}}]
+    },
+    "extended": {
+        "rows": [MODEL],
+        "probes": {"layers": 1},
+        "detection": {
+            "pairs": [{"name": "textures", "task": "shade", "out": {"dataset": "textures", "split": "test"}}]
+        },
+        "shift": {"natural": []},
+        "robustness": {"task": "shade"},
     },
     "statistics": {"draws": 50},
 }
@@ -150,7 +160,8 @@ def test_labels_and_facts_are_stored_with_the_features(run):
     extract_features(run, MODEL)
     features = Features(run, MODEL)
     assert features.labels("scenes", "test", "shade", 3).tolist() == [0, 1, 2] * 8
-    assert features.facts["pooling"] == "cls"
+    assert features.facts["settings"]["pooling"] == "cls"
+    assert features.array("scenes/test/ids").tolist() == list(range(24))
     assert features.facts["inputs"] == read_record(run.paths.record(MODEL, "features")).inputs
     assert features.facts["inputs"]["textures"] == sha256_of(run.paths.evalset("textures"))
     details = read_record(run.paths.record(MODEL, "features")).details
@@ -161,6 +172,38 @@ def test_pooling_takes_cls_or_the_mean_of_the_patches():
     tokens = torch.arange(24.0).reshape(2, 4, 3)
     assert torch.equal(pool(tokens, "cls"), tokens[:, 0])
     assert torch.equal(pool(tokens, "mean"), (tokens[:, 1] + tokens[:, 2] + tokens[:, 3]) / 3)
+
+
+def test_layers_are_both_poolings_of_each_block_after_the_last_norm(run):
+    extract_features(run, MODEL)
+    features, layers = Features(run, MODEL), Layers(run, MODEL)
+    found = layers.representations("scenes", "test")
+    assert list(found) == ["block1/cls", "block1/mean"]
+    np.testing.assert_allclose(found["block1/cls"], features.features("scenes", "test"), rtol=1e-3, atol=1e-3)
+    assert {array.dtype.name for array in found.values()} == {"float16"}
+    assert layers.names == {"scenes/train/layers", "scenes/test/layers"}  # no task, no head
+
+
+def test_features_of_another_data_set_are_refused(run):
+    extract_features(run, MODEL)
+    listing = run.paths.evalset("textures")
+    listing.write_text(listing.read_text() + " ")
+    with pytest.raises(UserError, match=r"made from another textures than .* lists"):
+        Features(run, MODEL)
+    listing.unlink()  # features may be all that was brought
+    Features(run, MODEL)
+
+
+def test_bf16_is_near_fp32_and_another_identity(run):
+    extract_features(run, MODEL)
+    wide = np.array(Features(run, MODEL).features("scenes", "test"))
+    settings = run.settings.features.model_copy(update={"precision": "bf16"})
+    half = replace(run, settings=run.settings.model_copy(update={"features": settings}))
+    with pytest.raises(UserError, match=r"made with other settings"):
+        Features(half, MODEL)
+    extract_features(half, MODEL)
+    found = Features(half, MODEL).features("scenes", "test")
+    assert 0 < np.abs(found - wide).max() < 0.1
 
 
 def test_the_same_weights_give_the_same_bytes(evaluated):

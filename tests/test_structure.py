@@ -17,7 +17,7 @@ LAYERS = {
     "data": {"errors", "files", "records", "config", "torchvision_ops"},
     "model": {"errors", "files"},
     "train": {"errors", "files", "records", "config", "data", "model"},
-    "evaluate": {"errors", "files", "records", "config", "data", "model"},
+    "evaluate": {"errors", "files", "records", "config", "data", "model", "torchvision_ops"},
     "report": {"errors", "files", "records", "config", "data", "evaluate"},
     "torchvision_ops": set(),
     "pretrained": {"errors", "files", "records", "config", "data", "model", "torchvision_ops"},

@@ -4,9 +4,12 @@ import click
 
 from m3ae.cli.common import logged, run_option
 
+NAMES = ["figure2", "figure3", "figure4", "figure5", "figure6", "curves"]
+NAMES += ["probes", "detection", "shift", "robustness", "captions"]
+
 
 @click.command()
-@click.argument("name", type=click.Choice(["figure2", "figure3", "figure4", "figure5", "figure6", "curves"]))
+@click.argument("name", type=click.Choice(NAMES))
 @run_option
 @logged
 def figure(name: str, run_name: str) -> None:

@@ -38,6 +38,8 @@ class Features(Settings):
     """`cls`: the CLS token after the encoder's last LayerNorm; `mean`: the mean of the patches."""
     resize_px: Positive
     """Short side before the centre crop to `data.image.size_px` (pixels)."""
+    precision: Literal["fp32", "bf16"]
+    """In which the encoder computes; CLS or mean features are stored in fp32."""
 
 
 class Probe(Settings):

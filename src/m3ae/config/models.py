@@ -7,6 +7,8 @@ from pydantic import Field, model_validator
 from m3ae.config.base import Count, Positive, Settings
 from m3ae.config.data import Data
 from m3ae.config.evaluation import Check, Concepts, Features, Ood, Probe, Statistics
+from m3ae.config.extended import Extended
+from m3ae.config.language import Language
 from m3ae.config.rows import settings_of_row
 from m3ae.config.training import Architecture, Clip, Heldout, Model, Pretrain, Supervised
 
@@ -41,6 +43,10 @@ class RunSettings(Settings):
     ood: Ood
     concepts: Concepts | None
     """Null for runs without: `concepts` is then no target."""
+    language: Language | None
+    """Null for runs without: `captions` is then no target."""
+    extended: Extended | None
+    """Null for the figures alone."""
     statistics: Statistics
     check: Check
 
@@ -54,6 +60,7 @@ class RunSettings(Settings):
         tasks = [task.name for task in self.probe.tasks]
         for pair in self.ood.pairs:
             known(pair.task, tasks, f"ood.pairs.{pair.name}.task", "probe.tasks")
+        self.extended_fits(tasks)
         for name, size in {**self.architecture.sizes, "decoder": self.architecture.decoder}.items():
             if size.width % size.heads or size.width % 4:
                 raise ValueError(
@@ -65,6 +72,18 @@ class RunSettings(Settings):
         for name in self.rows:
             check_row(name, settings_of_row(self, self.models[name]))
         return self
+
+    def extended_fits(self, tasks: list[str]) -> None:
+        """Check what is measured beyond the figures against rows and tasks."""
+        if self.extended is None:
+            return
+        for row in self.extended.rows:
+            known(row, self.models, "extended.rows", "models")
+        for pair in self.extended.detection.pairs:
+            known(pair.task, tasks, f"extended.detection.pairs.{pair.name}.task", "probe.tasks")
+        known(self.extended.robustness.task, tasks, "extended.robustness.task", "probe.tasks")
+        for shift in self.extended.shift.natural:
+            known(shift.task, tasks, f"extended.shift.natural.{shift.name}.task", "probe.tasks")
 
 
 def check_row(name: str, row: RunSettings) -> None:

@@ -85,6 +85,10 @@ class Paths:
         """Features of every evaluation split."""
         return self.results(model) / "features.safetensors"
 
+    def layers(self, model: str) -> Path:
+        """Features of the last blocks, both poolings, of a headline row."""
+        return self.results(model) / "layers.safetensors"
+
     def classifier(self, model: str) -> Path:
         """Weights of the linear probes."""
         return self.results(model) / "probe.safetensors"

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from m3ae.config.evaluation import EvalSplit
+from m3ae.config.evaluation import EvalSplit, Task
+from m3ae.config.extended import Extended
 from m3ae.config.models import RunSettings
 from m3ae.config.paths import Paths
-from m3ae.config.rows import REBUILDS, settings_of_row
-from m3ae.config.stages import stage_settings
+from m3ae.config.rows import READS_WORDS, REBUILDS, settings_of_row
+from m3ae.config.stages import splits_of, stage_settings
 from m3ae.config.training import Model
 from m3ae.errors import UserError
 
@@ -65,6 +66,34 @@ class Run:
         """The models that have a decoder, and so errors on what was hidden."""
         return [name for name in self.models if self.model(name).method in REBUILDS]
 
+    @property
+    def headline(self) -> list[str]:
+        """The rows that get everything beyond the figures."""
+        extended = self.settings.extended
+        return [row for row in extended.rows if row in self.rows] if extended else []
+
+    @property
+    def extended(self) -> Extended:
+        """What is measured beyond the figures. Raises UserError for a run without."""
+        if self.settings.extended is None:
+            raise UserError(
+                f"run {self.name!r} has the figures alone; set `extended` in config/{self.name}.yaml"
+            )
+        return self.settings.extended
+
+    @property
+    def detection_pairs(self) -> list[str]:
+        """Names of the pairs that every score tells apart."""
+        extended = self.settings.extended
+        return [pair.name for pair in extended.detection.pairs] if extended else []
+
+    @property
+    def readers(self) -> list[str]:
+        """Those of them that read captions, where the run measures that."""
+        if self.settings.language is None:
+            return []
+        return [row for row in self.headline if row in self.models_of(*READS_WORDS)]
+
     def stage(self, stage: str, model: str | None = None) -> dict[str, Any]:
         """The sorted settings that ``stage`` depends on: its identity in the workflow and in records."""
         return stage_settings(self.settings, stage, self.model(model) if model else None)
@@ -74,6 +103,10 @@ class Run:
         """Names of the probe's tasks."""
         return [task.name for task in self.settings.probe.tasks]
 
+    def task(self, name: str) -> Task:
+        """The probe's task of a name."""
+        return next(task for task in self.settings.probe.tasks if task.name == name)
+
     @property
     def ood_pairs(self) -> list[str]:
         """Names of the out-of-distribution pairs."""
@@ -82,13 +115,7 @@ class Run:
     @property
     def eval_splits(self) -> list[EvalSplit]:
         """Every split of an evaluation set that this run passes through its encoders, once."""
-        splits = [
-            EvalSplit(dataset=task.dataset, split=split)
-            for task in self.settings.probe.tasks
-            for split in (task.train, task.test)
-        ]
-        splits += [pair.out for pair in self.settings.ood.pairs]
-        return list(dict.fromkeys(splits))
+        return splits_of(self.settings)
 
     @property
     def eval_datasets(self) -> list[str]:

@@ -5,6 +5,7 @@ Snakemake plans a stage again when this dict changes, and every record carries i
 
 from typing import Any
 
+from m3ae.config.evaluation import EvalSplit
 from m3ae.config.models import RunSettings
 from m3ae.config.rows import LIKE_PRETRAIN, REBUILDS, settings_of_row
 from m3ae.config.training import Model
@@ -20,15 +21,22 @@ VERSIONS = {
     "evalset": 1,
     "pretrain": 3,
     "heldout": 1,
-    "features": 1,
+    "features": 2,
+    "layers": 1,
     "probe": 1,
     "ood": 1,
     "concepts": 1,
+    "captions": 1,
+    "probes": 1,
+    "detection": 1,
+    "shift": 1,
+    "robustness": 1,
     "figure2": 1,
     "figure3": 2,
     "figure4": 1,
     "figure5": 1,
     "figure6": 1,
+    "extended": 1,
     "curves": 2,
     "report": 1,
 }
@@ -118,12 +126,47 @@ def download(run: RunSettings, _: Model | None) -> dict[str, Any]:
 
 def features(run: RunSettings, model: Model | None) -> dict[str, Any]:
     """The representation and the splits that pass through the encoder."""
-    splits = {
-        f"{dataset}/{split}"
-        for task in run.probe.tasks
-        for dataset, split in ((task.dataset, task.train), (task.dataset, task.test))
-    } | {f"{pair.out.dataset}/{pair.out.split}" for pair in run.ood.pairs}
+    splits = {f"{split.dataset}/{split.split}" for split in splits_of(run)}
     return {**run.features.plain(), "view": view(run, model), "splits": sorted(splits)}
+
+
+def layers(run: RunSettings, model: Model | None) -> dict[str, Any]:
+    """The same splits through the last blocks."""
+    tasks = [f"{task.dataset}/{split}" for task in run.probe.tasks for split in (task.train, task.test)]
+    found = features(run, model)
+    del found["pooling"]  # both are stored
+    num = run.extended.probes.layers if run.extended else 0
+    return {**found, "splits": sorted(set(tasks)), "layers": num}
+
+
+def splits_of(run: RunSettings) -> list[EvalSplit]:
+    """Every split of an evaluation set that passes through the encoders, once."""
+    splits = [
+        EvalSplit(dataset=task.dataset, split=split)
+        for task in run.probe.tasks
+        for split in (task.train, task.test)
+    ]
+    splits += [pair.out for pair in run.ood.pairs]
+    if run.extended:
+        splits += [pair.out for pair in run.extended.detection.pairs]
+        splits += [shift.images for shift in run.extended.shift.natural]
+    return list(dict.fromkeys(splits))
+
+
+def concepts_asked(run: RunSettings) -> dict[str, Any] | None:
+    """The concepts of the probes of `captions`: their own, or the run's."""
+    asked = (run.language and run.language.concepts) or run.concepts
+    return asked.plain() if asked else None
+
+
+def extended(part: str) -> Any:
+    """The identity of a target beyond the figures: its own settings, and how intervals are drawn."""
+
+    def select(run: RunSettings, _: Model | None) -> dict[str, Any]:
+        added = {"statistics": run.statistics.plain(), "seed": run.seed}
+        return {**(getattr(run.extended, part).plain() if run.extended else {}), **added}
+
+    return select
 
 
 def table(run: RunSettings, _: Model | None) -> dict[str, Any]:
@@ -153,6 +196,7 @@ SELECT: dict[str, Any] = {
         "seed": run.seed,
     },
     "features": features,
+    "layers": layers,
     "probe": lambda run, _: {
         **run.probe.plain(),
         "statistics": run.statistics.plain(),
@@ -170,6 +214,25 @@ SELECT: dict[str, Any] = {
         "statistics": run.statistics.plain(),
         "seed": run.seed,
     },
+    "captions": lambda run, model: {
+        **(run.language.plain() if run.language else {}),
+        "concepts": concepts_asked(run),
+        "resize_px": run.features.resize_px,
+        "view": view(run, model),
+        "statistics": run.statistics.plain(),
+        "seed": run.seed,
+    },
+    "probes": lambda run, _: {
+        **extended("probes")(run, _),
+        "tasks": [task.plain() for task in run.probe.tasks],
+        "validation_share": run.probe.validation_share,
+    },
+    "detection": extended("detection"),
+    "shift": lambda run, _: {
+        **extended("shift")(run, _),
+        "tasks": [task.plain() for task in run.probe.tasks],
+    },
+    "robustness": extended("robustness"),
     "figure2": lambda run, _: {"num_pictures": run.heldout.num_pictures, "seed": run.seed},
     "figure3": table,
     "figure4": table,
@@ -178,6 +241,11 @@ SELECT: dict[str, Any] = {
         **table(run, _),
         "bins": run.ood.bins,
         "pairs": [p.plain() for p in run.ood.pairs],
+    },
+    "extended": lambda run, _: {
+        "rows": run.extended.rows if run.extended else [],
+        "statistics": run.statistics.plain(),
+        "banner": run.banner,
     },
     "curves": lambda run, _: {"rows": run.rows},
     "report": lambda run, _: {**table(run, _), "title": run.title},

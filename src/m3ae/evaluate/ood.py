@@ -51,10 +51,15 @@ def open_probes(run: Run, model: str, features: Features) -> Archive:
     return probes
 
 
+def classifier_of(probes: Archive, task: Task) -> Classifier:
+    """The trained probe of a task."""
+    return Classifier(*(np.asarray(probes.array(f"{task.name}/{field}")) for field in Classifier._fields))
+
+
 def measure(run: Run, features: Features, probes: Archive, task: Task, pair: OodPair) -> dict[str, dict]:
     """Both scores' AUROCs of a pair, and facts about them, as fields of a record."""
     gaussians = gaussians_of(features, task)
-    classifier = Classifier(*(probes.array(f"{task.name}/{field}") for field in Classifier._fields))
+    classifier = classifier_of(probes, task)
     x_in = features.features(task.dataset, task.test)
     x_out = features.features(pair.out.dataset, pair.out.split)
     metrics: dict[str, Metric] = {

@@ -26,6 +26,21 @@ class Features(Archive):
                 f"speaks of {trained[:12]}; make it again with: m3ae {self.command}"
             )
 
+        self.check_data(run)
+
+    def check_data(self, run: Run) -> None:
+        """Raise UserError if an evaluation set is another than when the features were made.
+
+        A set whose listing is not here says nothing: features may be all that was brought.
+        """
+        for dataset in run.eval_datasets:
+            listing = run.paths.evalset(dataset)
+            if listing.is_file() and sha256_of(listing) != self.facts["inputs"].get(dataset):
+                raise UserError(
+                    f"{self.path}: made from another {dataset} than {listing} lists; "
+                    f"make it again with: m3ae {self.command}"
+                )
+
     def features(self, dataset: str, split: str) -> Float[np.ndarray, "count width"]:
         """Features of a split, row i = image i."""
         return self.array(f"{dataset}/{split}/features")
@@ -68,3 +83,28 @@ def checked_weights(run: Run, model: str) -> str:
             f"got {found[:12]}; train again: m3ae pretrain --run {run.name} --model {model}"
         )
     return found
+
+
+class Layers(Archive):
+    """Features of the last blocks of a headline row, both poolings."""
+
+    def __init__(self, run: Run, model: str) -> None:
+        """Open the archive. Raises UserError if it is not of these weights and settings."""
+        super().__init__(run.paths.layers(model), f"features --run {run.name} --model {model}")
+        self.check("settings", run.stage("layers", model), "made with other settings than the run's")
+        weights, trained = self.facts["inputs"]["weights"], recorded_weights(run, model)
+        if weights != trained:
+            raise UserError(
+                f"{self.path}: made from weights {weights[:12]}, expected {trained[:12]}; "
+                f"make it again with: m3ae {self.command}"
+            )
+
+    def representations(self, dataset: str, split: str) -> dict[str, Float[np.ndarray, "count width"]]:
+        """Features by the name of block (1 is the last) and pooling: `block1/cls`, `block1/mean`, ..."""
+        stored = self.array(f"{dataset}/{split}/layers")
+        num = stored.shape[1]
+        return {
+            f"block{num - layer}/{pooling}": stored[:, layer, place]
+            for layer in reversed(range(num))
+            for place, pooling in enumerate(("cls", "mean"))
+        }

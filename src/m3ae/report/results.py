@@ -7,7 +7,8 @@ from m3ae.errors import UserError
 from m3ae.records import Record, read_record
 from m3ae.report.differences import unequal
 
-STAGES = ("pretrain", "heldout", "features", "probe", "ood", "concepts")
+FIGURES = ("pretrain", "heldout", "features", "probe", "ood", "concepts")
+STAGES = (*FIGURES, "probes", "detection", "shift", "robustness", "captions")
 
 
 def find_record(run: Run, model: str, stage: str) -> Record | None:

@@ -1,0 +1,1 @@
+"""Adversarial attacks on the linear probe of a frozen encoder."""

@@ -1,0 +1,92 @@
+"""The authors' linear probe exactly: the encoder runs again in every epoch, on augmented images.
+
+Geng et al. 2022, after the authors' linear_main.py. `evaluate.linear.fit` is the same on features that are
+stored once (the quick variant).
+"""
+
+import copy
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from m3ae.config.evaluation import Probe
+from m3ae.evaluate.heads.choose import best_of
+from m3ae.evaluate.heads.epochs import EpochsOf, Steps
+from m3ae.evaluate.lars import Lars
+from m3ae.evaluate.linear import LinearProbe, is_correct, learning_rate
+from m3ae.evaluate.probe import Labelled
+
+Encode = Callable[[Float[Tensor, "batch ..."]], Float[Tensor, "batch width"]]
+
+
+class Strict(NamedTuple):
+    """A probe, and its accuracies on the test set while it was trained."""
+
+    probe: LinearProbe
+    epoch: int
+    """Place of the probe in ``accuracies``."""
+    accuracies: list[float]
+    """On the test images (%): after the *first* step of each epoch, then after the very last step."""
+
+
+def fit_strict(
+    encode: Encode,
+    epochs_of: EpochsOf,
+    num_train: int,
+    test: Labelled,
+    num_classes: int,
+    recipe: Probe,
+    base_lr: float,
+    seed: int,
+    selection: Literal["last", "test"] = "last",
+) -> Strict:
+    """Train one probe with LARS on features that are computed anew in every epoch, without gradients.
+
+    ``test`` are the test images' features: the encoder is frozen and they are not augmented. ``selection``:
+    `last` is the probe after the last step, which no test label touches. `test` is there only to compare with
+    the paper's number: the authors measure after the first step of each epoch (never after the last one) and
+    report the best, chosen **on the test set**, the first of equal ones. They also drop the test images of an
+    incomplete batch (49,152 of 50,000 remain): pass ``test`` cut likewise.
+    Raises UserError if an epoch has other batches than ``num_train`` and the recipe say.
+    """
+    steps = Steps.of(num_train, recipe.batch_size)
+    num_warmup, num_steps = recipe.warmup_epochs * steps.per_epoch, recipe.epochs * steps.per_epoch
+    peak = base_lr * steps.batch_size / 256
+    probe = LinearProbe(test.x.shape[1], num_classes, torch.Generator().manual_seed(seed)).to(test.x.device)
+    optimizer = Lars(probe.linear.parameters(), 0.0, recipe.momentum, recipe.trust_coefficient)
+    accuracies, best = [], probe
+    for step, (images, classes) in steps.batches(epochs_of, recipe.epochs):
+        optimizer.param_groups[0]["lr"] = learning_rate(step, peak, num_warmup, num_steps)
+        take_step(probe, optimizer, encode, images, classes)
+        if step % steps.per_epoch == 0:
+            accuracies.append(accuracy(probe, test))
+            if accuracies[-1] > max(accuracies[:-1], default=-1.0):
+                best = copy.deepcopy(probe).eval()
+    if selection == "test":
+        return Strict(best, best_of(dict(enumerate(accuracies))), [*accuracies, accuracy(probe, test)])
+    return Strict(probe.eval(), len(accuracies), [*accuracies, accuracy(probe, test)])
+
+
+def take_step(
+    probe: LinearProbe,
+    optimizer: Lars,
+    encode: Encode,
+    images: Float[Tensor, "batch ..."],
+    classes: Int[Tensor, " batch"],
+) -> None:
+    """Encode a batch without gradients, and take a step of the probe on it."""
+    probe.train()
+    with torch.no_grad():
+        x = encode(images)
+    optimizer.zero_grad()
+    F.cross_entropy(probe(x), classes).backward()
+    optimizer.step()
+
+
+def accuracy(probe: LinearProbe, test: Labelled) -> float:
+    """Share of right answers (%) of the probe, which is left in eval mode."""
+    return 100 * is_correct(probe.eval(), *test).double().mean().item()

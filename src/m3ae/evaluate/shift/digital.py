@@ -1,0 +1,66 @@
+"""Contrast, warping, coarse pixels and JPEG, as ImageNet-C defines them. Images are float64 in [0, 1]."""
+
+import io
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from m3ae.evaluate.shift.noise import Pixels, Random
+
+
+def contrast(image: Pixels, constant: tuple[float, ...], random: Random) -> Pixels:
+    """Distances from each channel's mean shrink."""
+    means = image.mean(axis=(0, 1), keepdims=True)
+    return (image - means) * constant[0] + means
+
+
+def elastic_transform(image: Pixels, constant: tuple[float, ...], random: Random) -> Pixels:
+    """A small random affine map, then a smooth random displacement of every pixel.
+
+    Strength, smoothness and size of the affine map are shares of the image's side.
+    """
+    strength, sigma, shake = (part * image.shape[0] for part in constant)
+    shaken = affine(image, shake, random)
+    offsets = [
+        strength
+        * ndimage.gaussian_filter(random.uniform(-1, 1, image.shape[:2]), sigma, mode="reflect", truncate=3)
+        for _ in range(2)
+    ]
+    rows, columns = np.indices(image.shape[:2])
+    places = [rows + offsets[0], columns + offsets[1]]
+    channels = [ndimage.map_coordinates(shaken[..., c], places, order=1, mode="reflect") for c in range(3)]
+    return np.stack(channels, axis=2)
+
+
+def affine(image: Pixels, shake: float, random: Random) -> Pixels:
+    """Three points about the centre move by up to ``shake`` pixels; the edge is mirrored."""
+    centre, reach = image.shape[0] // 2, image.shape[0] // 3
+    before = np.array([[1, 1], [1, -1], [-1, -1]]) * reach + centre
+    after = before + random.uniform(-shake, shake, before.shape)
+    # Where each pixel of the result comes from: the map from `after` back to `before`.
+    back = np.linalg.solve(np.column_stack([after, np.ones(3)]), before).T
+    moved = [
+        ndimage.affine_transform(image[..., c], back[:, :2], back[:, 2], order=1, mode="mirror")
+        for c in range(3)
+    ]
+    return np.stack(moved, axis=2)
+
+
+def pixelate(image: Pixels, constant: tuple[float, ...], random: Random) -> Pixels:
+    """Down to a share of the side and up again, both by areas."""
+    side = image.shape[0]
+    small = picture(image).resize([int(side * constant[0])] * 2, Image.Resampling.BOX)
+    return np.asarray(small.resize((side, side), Image.Resampling.BOX)) / 255
+
+
+def jpeg_compression(image: Pixels, constant: tuple[float, ...], random: Random) -> Pixels:
+    """Through JPEG at a quality, as Pillow writes it."""
+    buffer = io.BytesIO()
+    picture(image).save(buffer, "JPEG", quality=int(constant[0]))
+    return np.asarray(Image.open(buffer)) / 255
+
+
+def picture(image: Pixels) -> Image.Image:
+    """The image in eight bits, which it came from."""
+    return Image.fromarray(np.round(image * 255).astype(np.uint8))

@@ -1,0 +1,173 @@
+"""The target `shift`: the probe's accuracy on corrupted test images, and on sets that others took."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, UInt8
+from tqdm import tqdm
+
+from m3ae.config import Run
+from m3ae.config.evaluation import Task
+from m3ae.config.extended import NaturalShift
+from m3ae.data.evalsets.evalsets import EvalImages
+from m3ae.data.images import normalise, view
+from m3ae.evaluate.bootstrap import interval_of_mean
+from m3ae.evaluate.features import BATCH, encode, pool
+from m3ae.evaluate.metrics import percent
+from m3ae.evaluate.ood import classifier_of, open_probes
+from m3ae.evaluate.scores import Classifier
+from m3ae.evaluate.shift.corruptions import ALEXNET, check, corrupt
+from m3ae.evaluate.stored import Features
+from m3ae.files import sha256_of
+from m3ae.model.m3ae import M3AE
+from m3ae.model.weights import load_encoder
+from m3ae.records import Metric, Record, provenance
+
+Views = UInt8[np.ndarray, "count size_px size_px 3"]
+Right = Bool[np.ndarray, " count"]
+CLEAN = ("clean", 0)
+
+
+def run_shift(run: Run, model: str) -> None:
+    """Write `shift-<task>.json` for every task. Raises UserError for an unknown corruption."""
+    started = time.time()
+    run.model(model)
+    settings = run.extended.shift
+    for kind in settings.corruptions:
+        for severity in settings.severities:
+            check(kind, severity)
+    features = Features(run, model)
+    probes = open_probes(run, model, features)
+    classifiers = {task.name: classifier_of(probes, task) for task in run.settings.probe.tasks}
+    corrupted = on_corrupted(run, model, classifiers)
+    for task in run.settings.probe.tasks:
+        metrics = corruption_metrics(run, corrupted[task.name])
+        metrics |= natural_metrics(run, features, classifiers[task.name], task)
+        Record(
+            run=run.name,
+            model=model,
+            stage="shift",
+            subject=task.name,
+            metrics=metrics,
+            details={"num_corrupted": len(corrupted[task.name][CLEAN])},
+            settings=run.stage("shift", model),
+            inputs={**probes.facts["inputs"], "probe": sha256_of(probes.path)},
+            seeds=[run.settings.seed],
+            provenance=provenance(started),
+        ).write(run.paths.record(model, f"shift-{task.name}"))
+
+
+# ---- corruptions -------------------------------------------------------------------------------------------
+
+
+def on_corrupted(
+    run: Run, model: str, classifiers: dict[str, Classifier]
+) -> dict[str, dict[tuple[str, int], Right]]:
+    """For each task, whether each chosen image is classified right: clean, and of each kind and severity.
+
+    Tasks on the same images share the passes through the encoder.
+    """
+    encoder = load_encoder(run.paths.encoder(model)).to("cuda" if torch.cuda.is_available() else "cpu")
+    found: dict[str, dict[tuple[str, int], Right]] = {name: {} for name in classifiers}
+    groups: dict[tuple[str, str], list[Task]] = {}
+    for task in run.settings.probe.tasks:
+        groups.setdefault((task.dataset, task.test), []).append(task)
+    for (dataset, split), tasks in groups.items():
+        images = EvalImages(run, dataset, split)
+        rows = evenly(len(images), run.extended.shift.num_samples)
+        clean = views_of(run, model, images, rows)
+        for key, views in changes(run, clean, rows, f"{model}, {dataset}"):
+            x = features_of(run, model, encoder, views)
+            for task in tasks:
+                answers = classifiers[task.name].logits(x).argmax(axis=1)
+                found[task.name][key] = answers == images.labels(task.label)[rows]
+    return found
+
+
+def evenly(count: int, wanted: int) -> np.ndarray:
+    """At most ``wanted`` rows, evenly spaced: sets that are sorted by class keep all classes."""
+    return np.linspace(0, count - 1, min(wanted, count)).astype(np.int64)
+
+
+def views_of(run: Run, model: str, images: EvalImages, rows: np.ndarray) -> Views:
+    """The chosen images as the encoder sees them, before normalisation."""
+    resize_px, image = run.settings.features.resize_px, run.settings_of(model).data.image
+    return np.stack([view(images.image(int(row)), resize_px, image.size_px) for row in rows])
+
+
+def changes(run: Run, clean: Views, rows: np.ndarray, title: str) -> Iterator[tuple[tuple[str, int], Views]]:
+    """The clean views, then each corruption of them; an image's corruption depends on its row alone."""
+    settings, seed = run.extended.shift, run.settings.seed
+    yield CLEAN, clean
+    keys = [(kind, severity) for kind in settings.corruptions for severity in settings.severities]
+    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+        for kind, severity in tqdm(keys, desc=f"corruptions of {title}", disable=None):
+
+            def changed(place: int, kind: str = kind, severity: int = severity) -> np.ndarray:
+                return corrupt(clean[place], kind, severity, seed=seed, item=int(rows[place]))
+
+            yield (kind, severity), np.stack(list(threads.map(changed, range(len(clean)))))
+
+
+@torch.inference_mode()
+def features_of(run: Run, model: str, encoder: M3AE, views: Views) -> Float[np.ndarray, "count width"]:
+    """The pooled features of views, as ``m3ae features`` makes them."""
+    image, pooling = run.settings_of(model).data.image, run.settings.features.pooling
+    pooled = []
+    for start in range(0, len(views), BATCH):
+        batch = normalise(views[start : start + BATCH], image.mean, image.std)
+        pooled.append(pool(encode(run, encoder, batch), pooling).float().cpu().numpy())
+    return np.concatenate(pooled)
+
+
+def corruption_metrics(run: Run, right: dict[tuple[str, int], Right]) -> dict[str, Metric]:
+    """Accuracies (%): clean, of each kind over its severities, of each severity; and the mean error."""
+    settings = run.extended.shift
+    metrics = {"clean": share(run, right[CLEAN].astype(np.float64))}
+    weighted = []
+    for kind in settings.corruptions:
+        each = np.stack([right[kind, severity] for severity in settings.severities])
+        metrics[kind] = share(run, each.mean(axis=0))
+        for severity, row in zip(settings.severities, each, strict=True):
+            metrics[f"{kind}_{severity}"] = share(run, row.astype(np.float64))
+        baseline = ALEXNET[kind] / 100 if settings.relative_to == "alexnet" else 1.0
+        weighted.append((1 - each.mean(axis=0)) / baseline)
+    if weighted:  # linear in the images, so that its interval is that of a mean
+        metrics["mean_corruption_error"] = share(run, np.mean(weighted, axis=0))
+    return metrics
+
+
+def share(run: Run, values: Float[np.ndarray, " count"]) -> Metric:
+    """The mean over test images (%), with its interval."""
+    statistics = run.settings.statistics
+    interval = interval_of_mean(values, statistics.draws, statistics.confidence, run.settings.seed)
+    return percent(interval, len(values))
+
+
+# ---- sets that others took ---------------------------------------------------------------------------------
+
+
+def natural_metrics(run: Run, features: Features, classifier: Classifier, task: Task) -> dict[str, Metric]:
+    """Accuracy (%) on every set of the task's classes.
+
+    ImageNet-R and ImageNet-A have 200 of the 1,000 classes; as their authors do, the largest logit *among
+    these* is the answer. Where a set has all classes, so does the argmax.
+    """
+    shifts = [shift for shift in run.extended.shift.natural if shift.task == task.name]
+    return {shift.name: share(run, natural(run, features, classifier, shift)) for shift in shifts}
+
+
+def natural(
+    run: Run, features: Features, classifier: Classifier, shift: NaturalShift
+) -> Float[np.ndarray, " count"]:
+    """Whether each image of a set is classified right (1.0 or 0.0)."""
+    dataset, split = shift.images.dataset, shift.images.split
+    logits = classifier.logits(np.asarray(features.features(dataset, split)))
+    labels = features.array(f"{dataset}/{split}/labels/{shift.label}")
+    parents = EvalImages(run, dataset, split).parent_indices(shift.label)
+    if parents is not None:
+        logits = logits[:, parents]
+    return (logits.argmax(axis=1) == labels).astype(np.float64)

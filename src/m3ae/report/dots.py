@@ -1,0 +1,77 @@
+"""Dots with intervals: a metric per line, a colour and a mark per method."""
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from m3ae.config import Run
+from m3ae.report import style
+from m3ae.report.paper import label, method
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+LINE = 0.28
+"""Inches of a line of dots."""
+ENDINGS = ("_auroc", "_accuracy")
+
+
+def draw_dots(run: Run, table: pd.DataFrame, axis: str) -> "Figure":
+    """A panel for each of the table's, side by side in pairs, on one list of metrics."""
+    panels = list(dict.fromkeys(table["panel"]))
+    metrics = list(dict.fromkeys(table["metric"]))
+    columns = min(2, max(1, len(panels)))
+    rows = -(-max(1, len(panels)) // columns)
+    figure = style.new_figure(run, height=1.2 + rows * (0.8 + LINE * max(4, len(metrics))))
+    grid = figure.subplots(rows, columns, sharey=True, sharex=True, squeeze=False)
+    for place, axes in enumerate(grid.flat):
+        if place >= len(panels):
+            axes.set_visible(bool(not panels))
+            if not panels:
+                style.say_nothing(axes)
+            continue
+        draw_panel(axes, run, table[table["panel"] == panels[place]], metrics)
+        axes.set_title(panels[place], loc="left")
+        axes.set_xlabel(axis)
+    if panels:
+        name_lines(grid, metrics)
+        add_legend(figure, run, table)
+    return figure
+
+
+def draw_panel(axes: "Axes", run: Run, rows: pd.DataFrame, metrics: list[str]) -> None:
+    """The dots of one panel; models of a line stand a little apart."""
+    models = list(dict.fromkeys(rows["model"]))
+    for place, model in enumerate(models):
+        own, kind = rows[rows["model"] == model], method(run, model)
+        y = [metrics.index(metric) + 0.7 * ((place + 0.5) / len(models) - 0.5) for metric in own["metric"]]
+        spread = [own["ours"] - own["low"], own["high"] - own["ours"]]
+        look: dict[str, Any] = {"color": style.COLOURS[kind], "marker": style.MARKERS[kind]}
+        axes.errorbar(own["ours"], y, xerr=spread, linestyle="", markersize=4.5, linewidth=1, **look)
+    for line in range(1, len(metrics), 2):
+        axes.axhspan(line - 0.5, line + 0.5, color="black", alpha=0.05, linewidth=0)
+
+
+def name_lines(grid: Any, metrics: list[str]) -> None:
+    """The names of the lines, the first on top."""
+    names = []
+    for metric in metrics:
+        for ending in ENDINGS:
+            metric = metric.removesuffix(ending)
+        names.append(metric.replace("_", " "))
+    for axes in grid[:, 0]:
+        axes.set_yticks(range(len(names)), names, fontsize=9)
+    grid[0, 0].set_ylim(len(names) - 0.5, -0.5)
+
+
+def add_legend(figure: "Figure", run: Run, table: pd.DataFrame) -> None:
+    """Which mark is whose."""
+    from matplotlib.lines import Line2D
+
+    handles = []
+    for model in dict.fromkeys(table["model"]):
+        kind = method(run, model)
+        look: dict[str, Any] = {"color": style.COLOURS[kind], "marker": style.MARKERS[kind]}
+        handles.append(Line2D([], [], linestyle="", label=label(run, model), **look))
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)

@@ -1,0 +1,100 @@
+"""The targets beyond the figures, from records alone: a table and a chart each."""
+
+import pandas as pd
+
+from m3ae.config import Run
+from m3ae.errors import UserError
+from m3ae.files import write_text
+from m3ae.report import style
+from m3ae.report.dots import draw_dots
+from m3ae.report.format import NOTHING, interval, rounded
+from m3ae.report.lines import draw_lines
+from m3ae.report.paper import label
+from m3ae.report.results import find_record, record_path
+from m3ae.report.tables import COLUMNS
+from m3ae.report.targets import TARGETS
+
+
+def make_extended(run: Run, name: str) -> None:
+    """Write ``reports/{run}/{name}.csv``, ``.md``, ``.svg`` and ``.png``."""
+    table = extended_table(run, name)
+    alt = describe(run, name, table)
+    folder = run.paths.reports
+    write_text(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
+    write_text(folder / f"{name}.md", markdown(run, name, table, alt))
+    target = TARGETS[name]
+    shown = table[table["metric"].map(target.in_chart)]
+    draw = draw_lines if name == "robustness" else draw_dots
+    with style.theme():
+        style.save(draw(run, shown, target.axis), run, name, alt)
+
+
+def extended_table(run: Run, name: str) -> pd.DataFrame:
+    """One row per metric and headline row that was run; the paper prints none of them.
+
+    Raises UserError for a number without an interval.
+    """
+    rows = []
+    for stage in TARGETS[name].records(run):
+        for model in run.headline:
+            record = find_record(run, model, stage)
+            for metric, found in (record.metrics if record else {}).items():
+                if not found.low <= found.value <= found.high:
+                    raise UserError(
+                        f"{record_path(run, model, stage)}: {metric}: expected an interval around "
+                        f"{found.value}, got [{found.low}, {found.high}]; make it again"
+                    )
+                rows.append(
+                    {
+                        "model": model,
+                        "panel": stage.partition("-")[2] or name,
+                        "metric": metric,
+                        "ours": round(found.value, 4),
+                        "low": round(found.low, 4),
+                        "high": round(found.high, 4),
+                        "seeds": run.settings_of(model).seed,
+                        "record": record_path(run, model, stage).as_posix(),
+                    }
+                )
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def markdown(run: Run, name: str, table: pd.DataFrame, alt: str) -> str:
+    """The banner, the title, the chart, and a table per panel: metrics down, models across."""
+    target, banner = TARGETS[name], f"# {run.settings.banner}\n\n" if run.settings.banner else ""
+    share = f"{run.settings.statistics.confidence:.0%}".replace("%", " %")
+    parts = [
+        f"{banner}## {target.title}\n\n{run.settings.title} (`{run.name}`). {target.about} In brackets: "
+        f"{share} bootstrap intervals over test items. Not in the paper.\n\n![{alt}]({name}.svg)\n"
+    ]
+    for panel, rows in table.groupby("panel", sort=False):
+        cells = wide(run, rows).to_markdown(disable_numparse=True)
+        parts.append(f"### {panel}\n\n{cells}\n")
+    if table.empty:
+        parts.append("Nothing of it was run: -\n")
+    return "\n".join(parts)
+
+
+def wide(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
+    """Metrics down, models across, in the order of the rows; "-" where nothing was run."""
+    cells: dict[str, dict[str, str]] = {}
+    for row in rows.to_dict("records"):
+        text = f"{rounded(row['ours'])} {interval(row['low'], row['high'])}"
+        cells.setdefault(label(run, row["model"]), {})[readable(row["metric"])] = text
+    return pd.DataFrame(cells).fillna(NOTHING).rename_axis("")
+
+
+def readable(metric: str) -> str:
+    """A metric's name in words."""
+    return metric.replace("_", " ")
+
+
+def describe(run: Run, name: str, table: pd.DataFrame) -> str:
+    """The chart in words, for those who cannot see it."""
+    shown = table[table["metric"].map(TARGETS[name].in_chart)]
+    means = [
+        f"{label(run, model)} {rounded(shown.loc[shown['model'] == model, 'ours'].mean())}"
+        for model in dict.fromkeys(shown["model"])
+    ]
+    told = f"means over all that is shown: {'; '.join(means)}" if means else "nothing was run"
+    return f"{TARGETS[name].title}, {TARGETS[name].axis}; {told}."

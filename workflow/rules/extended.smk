@@ -1,0 +1,184 @@
+"""Beyond the paper's figures, for the headline rows: what a user of an encoder asks."""
+
+
+use rule features as features_and_layers with:
+    output:
+        features="results/{run}/{model}/features.safetensors",
+        layers="results/{run}/{model}/layers.safetensors",
+        record="results/{run}/{model}/features.json",
+    wildcard_constraints:
+        model="|".join(run.headline) or "-",
+    params:
+        stage=lambda w: run.stage("features", w.model),
+        layers=lambda w: run.stage("layers", w.model),
+
+
+ruleorder: features_and_layers > features
+
+
+rule more_probes:
+    """A sweep of linear heads, logistic regression, nearest neighbours, few-shot, from stored features."""
+    input:
+        features="results/{run}/{model}/features.safetensors",
+        layers="results/{run}/{model}/layers.safetensors",
+    output:
+        expand("results/{{run}}/{{model}}/probes-{task}.json", task=run.tasks),
+    log:
+        "logs/{run}/{model}/probes.log",
+    params:
+        stage=run.stage("probes"),
+    shell:
+        "m3ae probes --run {wildcards.run} --model {wildcards.model} --log {log}"
+
+
+rule all_scores:
+    """Every out-of-distribution score, near and far; reconstruction errors of the autoencoders too."""
+    input:
+        encoder="results/{run}/{model}/encoder.safetensors",
+        features="results/{run}/{model}/features.safetensors",
+        classifier="results/{run}/{model}/probe.safetensors",
+    output:
+        expand(
+            "results/{{run}}/{{model}}/detection-{pair}.json", pair=run.detection_pairs
+        ),
+    log:
+        "logs/{run}/{model}/detection.log",
+    params:
+        stage=lambda w: run.stage("detection", w.model),
+    shell:
+        "m3ae detection --run {wildcards.run} --model {wildcards.model} --log {log}"
+
+
+rule changed_images:
+    """Accuracy on corrupted test images, and on sets that others took."""
+    input:
+        encoder="results/{run}/{model}/encoder.safetensors",
+        features="results/{run}/{model}/features.safetensors",
+        classifier="results/{run}/{model}/probe.safetensors",
+    output:
+        expand("results/{{run}}/{{model}}/shift-{task}.json", task=run.tasks),
+    log:
+        "logs/{run}/{model}/shift.log",
+    params:
+        stage=lambda w: run.stage("shift", w.model),
+    shell:
+        "m3ae shift --run {wildcards.run} --model {wildcards.model} --log {log}"
+
+
+rule attacks:
+    """Accuracy of the probe under attack. Re-entrant: finished batches lie in runs/."""
+    input:
+        encoder="results/{run}/{model}/encoder.safetensors",
+        features="results/{run}/{model}/features.safetensors",
+        classifier="results/{run}/{model}/probe.safetensors",
+    output:
+        "results/{run}/{model}/robustness.json",
+    log:
+        "logs/{run}/{model}/robustness.log",
+    params:
+        stage=lambda w: run.stage("robustness", w.model),
+    shell:
+        "m3ae robustness --run {wildcards.run} --model {wildcards.model} --log {log}"
+
+
+rule text_side:
+    """Words from images, image-text retrieval, questions, probes of text and joint features."""
+    input:
+        encoder="results/{run}/{model}/encoder.safetensors",
+        manifests=expand(
+            "data/{{run}}/shards/{split}/manifest.json", split=["train", "heldout"]
+        ),
+        tokens=expand("data/{{run}}/tokens/{split}.arrow", split=["train", "heldout"]),
+    output:
+        "results/{run}/{model}/captions.json",
+    log:
+        "logs/{run}/{model}/captions.log",
+    params:
+        stage=lambda w: run.stage("captions", w.model),
+    shell:
+        "m3ae captions --run {wildcards.run} --model {wildcards.model} --log {log}"
+
+
+rule probes:
+    """Table and chart: other probes than the paper's."""
+    input:
+        expand(
+            "results/{run}/{model}/probes-{task}.json",
+            run=run.name,
+            model=run.headline,
+            task=run.tasks,
+        ),
+    output:
+        multiext(f"reports/{run.name}/probes", ".csv", ".md", ".svg", ".png"),
+    log:
+        f"logs/{run.name}/figure-probes.log",
+    params:
+        run=run.name,
+        target="probes",
+        stage=run.stage("extended"),
+    shell:
+        "m3ae figure {params.target} --run {params.run} --log {log}"
+
+
+use rule probes as detection with:
+    input:
+        expand(
+            "results/{run}/{model}/detection-{pair}.json",
+            run=run.name,
+            model=run.headline,
+            pair=run.detection_pairs,
+        ),
+    output:
+        multiext(f"reports/{run.name}/detection", ".csv", ".md", ".svg", ".png"),
+    log:
+        f"logs/{run.name}/figure-detection.log",
+    params:
+        run=run.name,
+        target="detection",
+        stage=run.stage("extended"),
+
+
+use rule probes as shift with:
+    input:
+        expand(
+            "results/{run}/{model}/shift-{task}.json",
+            run=run.name,
+            model=run.headline,
+            task=run.tasks,
+        ),
+    output:
+        multiext(f"reports/{run.name}/shift", ".csv", ".md", ".svg", ".png"),
+    log:
+        f"logs/{run.name}/figure-shift.log",
+    params:
+        run=run.name,
+        target="shift",
+        stage=run.stage("extended"),
+
+
+use rule probes as robustness with:
+    input:
+        expand(
+            "results/{run}/{model}/robustness.json", run=run.name, model=run.headline
+        ),
+    output:
+        multiext(f"reports/{run.name}/robustness", ".csv", ".md", ".svg", ".png"),
+    log:
+        f"logs/{run.name}/figure-robustness.log",
+    params:
+        run=run.name,
+        target="robustness",
+        stage=run.stage("extended"),
+
+
+use rule probes as captions with:
+    input:
+        expand("results/{run}/{model}/captions.json", run=run.name, model=run.readers),
+    output:
+        multiext(f"reports/{run.name}/captions", ".csv", ".md", ".svg", ".png"),
+    log:
+        f"logs/{run.name}/figure-captions.log",
+    params:
+        run=run.name,
+        target="captions",
+        stage=run.stage("extended"),
