@@ -52,4 +52,11 @@ rule all:
         rules.figure5.output,
         rules.figure6.output,
         rules.curves.output,
+        [
+            rules.probes.output,
+            rules.detection.output,
+            rules.shift.output,
+            rules.robustness.output,
+        ] if run.headline else [],
+        rules.captions.output if run.readers else [],
         rules.report.output,

@@ -16,7 +16,7 @@ LAYERS = {
     "config": {"errors"},
     "data": {"errors", "files", "records", "config", "torchvision_ops"},
     "model": {"errors", "files"},
-    "train": {"errors", "files", "records", "config", "data", "model"},
+    "train": {"errors", "files", "records", "config", "data", "model", "torchvision_ops"},
     "evaluate": {"errors", "files", "records", "config", "data", "model", "torchvision_ops"},
     "report": {"errors", "files", "records", "config", "data", "evaluate"},
     "torchvision_ops": set(),

@@ -44,7 +44,9 @@ def copy_project(folder):
 
 
 def micro_settings(**changes):
+    figures_alone = {"extended": None, "language": None}  # what is beyond them: test_extended.py
     settings = {**MICRO, **STEPS, "data": {"source": SOURCE}, "probe": PROBE, "statistics": {"draws": 100}}
+    settings |= figures_alone
     return {**settings, **changes}
 
 
@@ -65,12 +67,16 @@ def test_the_whole_of_each_run_can_be_planned(tmp_path, monkeypatch, name, model
     monkeypatch.chdir(tmp_path)
     run = load_run(name)
     rules = planned(tmp_path, "all", "--config", f"run={name}")
-    for rule in ("pretrain", "features", "probe"):
+    for rule in ("pretrain", "probe"):
         assert rules[rule] == len(run.models) == models
+    assert (rules["features"], rules["features_and_layers"]) == (models - 4, 4)
+    for rule in ("more_probes", "all_scores", "changed_images", "attacks"):
+        assert rules[rule] == 4
+    assert rules.get("text_side", 0) == len(run.readers) == (2 if run.settings.language else 0)
     assert rules["ood"] == len(figure_models(run, "figure6"))
     assert rules["heldout"] == models - 2
     assert rules.get("concepts", 0) == (models if run.settings.concepts else 0)
-    assert rules["evalset"] == 3
+    assert rules["evalset"] == (9 if name == "paper" else 3)
     for rule in (
         "source",
         "tokens",
@@ -80,9 +86,14 @@ def test_the_whole_of_each_run_can_be_planned(tmp_path, monkeypatch, name, model
         "figure5",
         "figure6",
         "curves",
+        "probes",
+        "detection",
+        "shift",
+        "robustness",
         "report",
     ):
         assert rules[rule] == 1
+    assert rules.get("captions", 0) == (run.settings.language is not None)
 
 
 @pytest.mark.slow

@@ -37,6 +37,7 @@ rule all_scores:
         encoder="results/{run}/{model}/encoder.safetensors",
         features="results/{run}/{model}/features.safetensors",
         classifier="results/{run}/{model}/probe.safetensors",
+        tokenizer="data/{run}/tokens/tokenizer.json",  # of the names of classes
     output:
         expand(
             "results/{{run}}/{{model}}/detection-{pair}.json", pair=run.detection_pairs

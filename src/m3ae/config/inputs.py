@@ -2,13 +2,15 @@
 
 from pathlib import Path
 
-from m3ae.config.rows import READS_WORDS
+from m3ae.config.rows import READS_WORDS, taken_weights
 from m3ae.config.run import Run
 
 
 def training_files(run: Run, name: str) -> dict[str, Path]:
     """By what they are: words only where the model reads them, what is mixed in where it is."""
     method, mixture, paths = run.model(name).method, run.settings_of(name).pretrain.mixture, run.paths
+    if taken_weights(run.settings, run.model(name)):
+        return {}
     if method == "supervised":
         return {"labels": paths.evalset(run.settings.probe.tasks[0].dataset)}
     files = {"train_manifest": paths.manifest("train")}

@@ -33,6 +33,11 @@ def settings_of_row(run: "RunSettings", row: Model) -> "RunSettings":
     )
 
 
+def taken_weights(run: "RunSettings", row: Model) -> str | None:
+    """The timm model whose weights a row takes in place of training; else None."""
+    return run.supervised.weights if row.method == "supervised" and row.epochs > 0 else None
+
+
 def baseline_of(run: "RunSettings", row: Model) -> Clip | Supervised | None:
     """The recipe of a row that is no masked autoencoder."""
     if row.method == "clip":

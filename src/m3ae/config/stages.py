@@ -7,7 +7,7 @@ from typing import Any
 
 from m3ae.config.evaluation import EvalSplit
 from m3ae.config.models import RunSettings
-from m3ae.config.rows import LIKE_PRETRAIN, REBUILDS, settings_of_row
+from m3ae.config.rows import LIKE_PRETRAIN, REBUILDS, settings_of_row, taken_weights
 from m3ae.config.training import Model
 
 # Bumped by hand when a stage's code changes what it computes.
@@ -52,6 +52,8 @@ def pretrain(run: RunSettings, model: Model | None) -> dict[str, Any]:
     """A row's own settings, resolved: what it overrides does not stand there twice."""
     assert model is not None
     row = settings_of_row(run, model)
+    if weights := taken_weights(run, model):
+        return taken(row, model, weights)
     recipe, architecture = row.pretrain.plain(), row.architecture.plain()
     for operational in ("checkpoint_minutes", "log_steps", "picture_steps"):
         del recipe[operational]  # how it is watched and saved, not what comes out
@@ -73,6 +75,20 @@ def pretrain(run: RunSettings, model: Model | None) -> dict[str, Any]:
         "image": row.data.image.plain(),
     }
     return common | OWN[model.method](row, model)
+
+
+def taken(row: RunSettings, model: Model, weights: str) -> dict[str, Any]:
+    """Weights in place of training: no recipe enters, and the labels' number alone (for the head)."""
+    task, shared = row.probe.tasks[0], row.architecture
+    return {
+        "method": model.method,
+        "weights": weights,
+        "encoder": shared.sizes[model.size].plain(),
+        "architecture": {"patch_px": shared.patch_px, "mlp_ratio": shared.mlp_ratio},
+        "store": row.pretrain.store,
+        "image": {key: row.data.image.plain()[key] for key in ("size_px", "mean", "std")},
+        "labels": {"dataset": task.dataset, "label": task.label},
+    }
 
 
 def words(row: RunSettings, model: Model) -> dict[str, Any]:

@@ -32,6 +32,8 @@ class Architecture:
     norm_pix_loss: bool = False
     image_loss_weight: float = 1.0
     text_loss_weight: float = 0.5
+    positions: Literal["sincos", "learned"] = "sincos"
+    """Of an image's patches in the encoder: a formula, or a table that is among the weights."""
 
     @property
     def num_patches(self) -> int:
@@ -54,8 +56,11 @@ class Architecture:
         return self.decoder_width > 0
 
     def plain(self) -> dict[str, Any]:
-        """As a dict of JSON types."""
-        return asdict(self)
+        """As a dict of JSON types; without `positions` where they are a formula, as files always were."""
+        facts = asdict(self)
+        if self.positions == "sincos":
+            del facts["positions"]
+        return facts
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,8 @@ class M3AE(nn.Module):
         if a.type_embedding:
             for modality in ("image", "text") if a.has_text else ("image",):
                 self.add_type(modality)
+        if a.positions == "learned":  # filled from a file: nothing trains it here
+            self.register_buffer("image_positions", torch.zeros(a.num_patches, a.width))
         self.add_positions()
         self.init_weights()
 
@@ -72,7 +74,7 @@ class M3AE(nn.Module):
     # ---- encoder -------------------------------------------------------------------------------------------
 
     def embed_image(self, image: Image) -> Float[Tensor, "batch patches dim"]:
-        """Patches, their positions and their type. Any square image of whole patches will do."""
+        """Patches, their positions and their type. Any square image will do, save with learned positions."""
         a = self.architecture
         x = self.patch_embedding(to_patches(self.checked(image), a.patch_px))
         x = x + self.image_positions_for(x.shape[1], "image_positions")
@@ -90,10 +92,19 @@ class M3AE(nn.Module):
         return image
 
     def image_positions_for(self, count: int, name: str) -> Float[Tensor, "patches dim"]:
-        """The positions ``name`` of an image of ``count`` patches: a formula, so every size has them."""
+        """The positions ``name`` of an image of ``count`` patches: a formula, so every size has them.
+
+        A learned table has one size: ValueError at another.
+        """
         stored = self.get_buffer(name)
         if count == len(stored):
             return stored
+        a = self.architecture
+        if a.positions == "learned" and name == "image_positions":
+            raise ValueError(
+                f"expected images of {a.image_px} px ({len(stored)} patches), as this model's positions are "
+                f"a learned table; got {count} patches"
+            )
         return patch_positions(stored.shape[1], count).to(stored)
 
     def embed_text(self, text: Text) -> Float[Tensor, "batch words dim"]:
@@ -296,11 +307,13 @@ class M3AE(nn.Module):
 
 
 def fixed_positions(a: Architecture) -> dict[str, Float[Tensor, "tokens dim"]]:
-    """The positions of patches and words, for the encoder and for the decoder."""
+    """The positions of patches and words, for the encoder and for the decoder; a learned table is none."""
     positions = {}
     for prefix, width in (("", a.width), ("decoder_", a.decoder_width)):
         positions[f"{prefix}image_positions"] = patch_positions(width, a.num_patches)
         positions[f"{prefix}text_positions"] = word_positions(width, a.max_tokens)
+    if a.positions == "learned":
+        del positions["image_positions"]
     return positions
 
 

@@ -42,6 +42,13 @@ KINDS = {
         paper="He et al. 2021, arXiv 2111.06377",
         data="The file does not name it; the released models saw the images of ImageNet-1K, no labels.",
     ),
+    "timm": Kind(
+        "Converted from a model of timm (huggingface/pytorch-image-models).",
+        "apache-2.0",
+        "Apache-2.0, as timm states it for DeiT; what it states for these weights is in the file's origin.",
+        paper="Touvron et al. 2021, arXiv 2012.12877 (DeiT)",
+        data="timm's name of the weights says it.",
+    ),
     "ours": Kind(
         "Trained by this project, an open reproduction of M3AE.",
         "apache-2.0",

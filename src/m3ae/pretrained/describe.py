@@ -12,6 +12,7 @@ from m3ae.pretrained.source import Source
 KINDS = {
     "authors": "the authors' code (young-geng/m3ae_public)",
     "facebook": "Facebook's MAE (facebookresearch/mae)",
+    "timm": "timm (huggingface/pytorch-image-models)",
     "ours": "this project",
 }
 ENCODER = ("patch_embedding.", "encoder.", "cls_token")

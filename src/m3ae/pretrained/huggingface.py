@@ -61,6 +61,7 @@ class M3AEConfig(PreTrainedConfig):
     norm_pix_loss: bool = False
     image_loss_weight: float = 1.0
     text_loss_weight: float = 0.5
+    positions: str = "sincos"
     image_mean: list[float] | None = None
     """Mean of each channel; CC12M's if not given."""
     image_std: list[float] | None = None
@@ -94,7 +95,12 @@ def check_config(config: M3AEConfig) -> None:
     """Raise ValueError for a model that cannot be."""
     check_whole_numbers(config)
     check_channels(config)
-    for name, choices in {"gelu": ("tanh", "exact"), "mask_scope": ("sample", "batch")}.items():
+    choices_of = {
+        "gelu": ("tanh", "exact"),
+        "mask_scope": ("sample", "batch"),
+        "positions": ("sincos", "learned"),
+    }
+    for name, choices in choices_of.items():
         if getattr(config, name) not in choices:
             raise ValueError(f"{name}: expected {' or '.join(choices)}, got {getattr(config, name)!r}")
     for prefix in ("", "decoder_"):

@@ -22,11 +22,10 @@ def make_extended(run: Run, name: str) -> None:
     folder = run.paths.reports
     write_text(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
     write_text(folder / f"{name}.md", markdown(run, name, table, alt))
-    target = TARGETS[name]
-    shown = table[table["metric"].map(target.in_chart)]
+    shown = in_chart(name, table)
     draw = draw_lines if name == "robustness" else draw_dots
     with style.theme():
-        style.save(draw(run, shown, target.axis), run, name, alt)
+        style.save(draw(run, shown, TARGETS[name].axis), run, name, alt)
 
 
 def extended_table(run: Run, name: str) -> pd.DataFrame:
@@ -57,6 +56,11 @@ def extended_table(run: Run, name: str) -> pd.DataFrame:
                     }
                 )
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def in_chart(name: str, table: pd.DataFrame) -> pd.DataFrame:
+    """The rows that the chart shows."""
+    return table[table["metric"].map(TARGETS[name].in_chart).astype(bool)]
 
 
 def markdown(run: Run, name: str, table: pd.DataFrame, alt: str) -> str:
@@ -91,7 +95,7 @@ def readable(metric: str) -> str:
 
 def describe(run: Run, name: str, table: pd.DataFrame) -> str:
     """The chart in words, for those who cannot see it."""
-    shown = table[table["metric"].map(TARGETS[name].in_chart)]
+    shown = in_chart(name, table)
     means = [
         f"{label(run, model)} {rounded(shown.loc[shown['model'] == model, 'ours'].mean())}"
         for model in dict.fromkeys(shown["model"])

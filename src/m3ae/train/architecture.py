@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from m3ae.config import rows
 from m3ae.config.models import RunSettings
 from m3ae.config.rows import REBUILDS
 from m3ae.config.run import Run
@@ -15,7 +16,16 @@ def architecture_of(run: Run, name: str, vocab_size: int) -> Architecture:
     whole = architecture_of_size(settings, row.size, vocab_size if row.method == "m3ae" else 0)
     if row.method in REBUILDS:
         return whole
-    return replace(whole, decoder_width=0, decoder_depth=0, decoder_num_heads=0)
+    tower = replace(whole, decoder_width=0, decoder_depth=0, decoder_num_heads=0)
+    return replace(tower, gelu="exact", positions="learned") if taken_weights(run, name) else tower
+
+
+def taken_weights(run: Run, name: str) -> str | None:
+    """The timm model whose weights a row takes in place of training.
+
+    None for a row that trains, and for one of 0 epochs: that is the untrained encoder.
+    """
+    return rows.taken_weights(run.settings, run.model(name))
 
 
 def text_architecture_of(run: Run, name: str, vocab_size: int) -> TextArchitecture:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from m3ae.config.datasets import load_dataset
 from m3ae.config.run import Run
 from m3ae.model.cost import PASSES, clip_flops, encoder_flops, num_parameters, training_flops
-from m3ae.train.architecture import architecture_of, text_architecture_of
+from m3ae.train.architecture import architecture_of, taken_weights, text_architecture_of
 from m3ae.train.kept import KEPT, STATE_BYTES
 
 FLOAT_BYTES = 4  # of a feature, and of a parameter in results/
@@ -38,14 +38,24 @@ def cost_of(run: Run, name: str) -> Cost:
     """The cost of a row of the grid."""
     row, settings = run.model(name), run.settings
     a = architecture_of(run, name, settings.data.tokens.vocab_size)
-    samples, parameters = row.epochs * settings.samples_per_epoch, num_parameters(a)
+    epochs = 0.0 if taken_weights(run, name) else row.epochs
+    samples, parameters = epochs * settings.samples_per_epoch, num_parameters(a)
     return Cost(
         models=1,
         samples=samples,
         flops=samples * sample_flops(run, name),
-        checkpoint_bytes=(KEPT + 1) * STATE_BYTES * parameters if row.epochs > 0 else 0,
-        result_bytes=FLOAT_BYTES * (parameters + a.width * num_images(run)),
+        checkpoint_bytes=(KEPT + 1) * STATE_BYTES * parameters if epochs > 0 else 0,
+        result_bytes=FLOAT_BYTES * (parameters + a.width * num_images(run)) + layer_bytes(run, name, a.width),
     )
+
+
+def layer_bytes(run: Run, name: str, width: int) -> int:
+    """The last blocks of a headline row, two poolings in half precision, of the images of the tasks."""
+    if name not in run.headline:
+        return 0
+    splits = {(task.dataset, split) for task in run.settings.probe.tasks for split in (task.train, task.test)}
+    images = sum(load_dataset(dataset).splits[split].count or 0 for dataset, split in splits)
+    return images * run.extended.probes.layers * 2 * width * 2
 
 
 def sample_flops(run: Run, name: str) -> float:

@@ -7,6 +7,7 @@ from m3ae.config.run import Run
 from m3ae.data.stream.loader import Tensors, load_steps
 from m3ae.data.stream.mixture import split_batch
 from m3ae.errors import Again
+from m3ae.train.architecture import taken_weights
 from m3ae.train.build import build_model
 from m3ae.train.checkpoint import whole_state
 from m3ae.train.feed import feed
@@ -24,6 +25,7 @@ from m3ae.train.signals import StopRequest, stop_requests
 from m3ae.train.spread import Spread
 from m3ae.train.state import State, inputs_of, state_folder
 from m3ae.train.step import train_step
+from m3ae.train.taken import take_weights
 from m3ae.train.telling import Telling, say
 
 
@@ -32,12 +34,15 @@ def pretrain(run: Run, name: str, machine: Machine | None = None) -> None:
 
     Killed at any moment, the next call goes on from the last checkpoint. Started by torchrun, all ranks
     train one model. Raises Again after SIGTERM or SIGUSR1, with the state saved; UserError if a loss or
-    gradient is not finite, or another rank is gone.
+    gradient is not finite, or another rank is gone. A row whose weights are taken is not trained (taken.py).
     """
     started = time.time()
     run.model(name)  # a wrong name is the first thing to say
     with join_ranks() as ranks, stop_requests() as stop:
-        pretrain_as(ranks, stop, run, name, machine or Machine(), started)
+        if taken_weights(run, name):
+            take_weights(ranks, run, name, started)
+        else:
+            pretrain_as(ranks, stop, run, name, machine or Machine(), started)
 
 
 def pretrain_as(

@@ -1,4 +1,4 @@
-"""What a finished training leaves: encoder, step log, record."""
+"""What a finished training leaves, or weights that were taken in its place: encoder, step log, record."""
 
 import json
 import shutil
@@ -10,9 +10,11 @@ from torch import Tensor
 
 from m3ae.config.run import Run
 from m3ae.files import sha256_of, write_text
-from m3ae.model.whole import write_model
+from m3ae.model.classifier import Classifier
+from m3ae.model.weights import BESIDE, write_encoder
+from m3ae.model.whole import facts_of, write_model
 from m3ae.records import Record, provenance
-from m3ae.train.build import Model, count_parameters
+from m3ae.train.build import Model, count_parameters, encoder_of
 from m3ae.train.checkpoint import digest_of
 from m3ae.train.schedule import schedule_of
 from m3ae.train.steplog import read_lines
@@ -27,13 +29,18 @@ def write_results(
     `provenance`.
     """
     weights = {key.removeprefix("model."): value for key, value in state.items() if key.startswith("model.")}
-    if run.settings_of(name).pretrain.store == "fp16":
-        weights = {key: value.half() for key, value in weights.items()}
-    write_model(model, weights, run.paths.encoder(name))
+    write_model(model, in_stored_precision(run, name, weights), run.paths.encoder(name))
     lines = read_lines(folder / "steps.jsonl")
     write_text(run.paths.step_log(name), "".join(json.dumps(line) + "\n" for line in lines))
     record_of(run, name, model, state, lines, facts).write(run.paths.record(name, "pretrain"))
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def in_stored_precision(run: Run, name: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The weights as the run keeps them (`pretrain.store`)."""
+    if run.settings_of(name).pretrain.store == "fp16":
+        return {key: value.half() for key, value in weights.items()}
+    return weights
 
 
 def record_of(
@@ -46,23 +53,54 @@ def record_of(
 ) -> Record:
     """What was trained, on what, and where it ended."""
     steps = schedule_of(run, name).steps
+    details = {
+        "samples": steps * run.settings.batch_size,
+        "steps": steps,
+        **count_parameters(model),
+        "final": final_of(lines),
+        "weights_sha256": sha256_of(run.paths.encoder(name)),
+        "state_sha256": digest_of(state),
+    }
+    return record_with(run, name, details, facts, lines, [run.settings_of(name).seed])
+
+
+def record_with(
+    run: Run,
+    name: str,
+    details: dict[str, Any],
+    facts: dict[str, Any],
+    lines: list[dict[str, Any]],
+    seeds: list[int],
+) -> Record:
+    """The record of a pre-training, whatever it consisted of; ``facts`` as in ``write_results``."""
     return Record(
         run=run.name,
         model=name,
         stage="pretrain",
-        details={
-            "samples": steps * run.settings.batch_size,
-            "steps": steps,
-            **count_parameters(model),
-            "final": final_of(lines),
-            "weights_sha256": sha256_of(run.paths.encoder(name)),
-            "state_sha256": digest_of(state),
-        },
+        details=details,
         settings=run.stage("pretrain", name),
         inputs=facts["inputs"],
-        seeds=[run.settings_of(name).seed],
+        seeds=seeds,
         provenance={**provenance(facts["started"]), **facts["provenance"], **pace_of(lines)},
     )
+
+
+def write_taken(run: Run, name: str, model: Model, details: dict[str, Any], facts: dict[str, Any]) -> None:
+    """Write encoder, an empty step log and record of a row whose weights were taken, not trained.
+
+    ``details`` open the record's; ``facts`` are those of ``write_results`` and the file's `origin`.
+    """
+    path, tower = run.paths.encoder(name), encoder_of(model)
+    weights, beside = dict(tower.state_dict()), None
+    if isinstance(model, Classifier):
+        weights |= {f"{BESIDE}head.{key}": value for key, value in model.head.state_dict().items()}
+        beside = facts_of(model)
+    stored = in_stored_precision(run, name, weights)
+    write_encoder(tower.architecture, stored, path, facts["origin"], beside)
+    write_text(run.paths.step_log(name), "")
+    counts = {"samples": 0, "steps": 0, **count_parameters(model), "final": {}}
+    details = {**details, **counts, "weights_sha256": sha256_of(path)}
+    record_with(run, name, details, facts, [], []).write(run.paths.record(name, "pretrain"))
 
 
 def final_of(lines: list[dict[str, Any]]) -> dict[str, float]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from m3ae.config.run import Run
+from m3ae.train.architecture import taken_weights
 from m3ae.train.schedule import schedule_of
 from m3ae.train.state import inputs_of, state_folder
 
@@ -20,6 +21,8 @@ class Remaining:
 
 def remaining(run: Run, name: str, has_data: bool) -> Remaining:
     """What is left of the training of exactly these settings and data."""
+    if taken_weights(run, name):
+        return Remaining(0, 0, 0)
     steps = schedule_of(run, name).steps
     done = steps_done(state_folder(run, name, inputs_of(run, name))) if has_data else 0
     return Remaining(steps, done, (steps - min(done, steps)) * run.settings.batch_size)
