@@ -57,6 +57,8 @@ rule all:
             rules.detection.output,
             rules.shift.output,
             rules.robustness.output,
-        ] if run.headline else [],
+        ]
+        if run.headline
+        else [],
         rules.captions.output if run.readers else [],
         rules.report.output,

@@ -1,6 +1,12 @@
 """ImageNet-C's corruptions: noise against its statistics, the rest against naive references."""
 
+import colorsys
+import hashlib
 import io
+import math
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -8,10 +14,10 @@ from PIL import Image
 from scipy import ndimage
 
 from m3ae.errors import UserError
-from m3ae.evaluate.shift import blur, weather
-from m3ae.evaluate.shift.constants import CIFAR, IMAGENET
+from m3ae.evaluate.shift import blur, digital, frost, noise, weather, zoom
+from m3ae.evaluate.shift.constants import CIFAR, IMAGENET, TINY_IMAGENET
 from m3ae.evaluate.shift.corruptions import (
-    ALEXNET,
+    ALEXNET_ERRORS,
     KINDS,
     SEVERITIES,
     constants_for,
@@ -29,179 +35,369 @@ def textured(side, seed=0):
     return (255 * (image - low) / (high - low)).astype(np.uint8)
 
 
+def random(seed=5):
+    return np.random.default_rng(seed)
+
+
 PICTURE = textured(48)
+SMALL = textured(12) / 255
+WITHOUT_CHANCE = {"brightness", "contrast", "pixelate", "jpeg_compression", "defocus_blur", "zoom_blur"}
+
+
+# ---- what holds for all ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_corruption_is_a_function_of_image_seed_item_kind_and_severity(kind):
     one = corrupt(PICTURE, kind, 3, seed=1, item=7)
     corrupt(PICTURE, "gaussian_noise", 5, seed=9, item=1)  # other draws change nothing
-    again = corrupt(PICTURE.copy(), kind, 3, seed=1, item=7)
-    np.testing.assert_array_equal(one, again)
-    assert one.dtype == np.uint8
-    assert one.shape == PICTURE.shape
-    fixed = {"brightness", "contrast", "pixelate", "jpeg_compression", "defocus_blur", "zoom_blur"}
+    before = PICTURE.copy()
+    np.testing.assert_array_equal(corrupt(before, kind, 3, seed=1, item=7), one)
+    np.testing.assert_array_equal(before, PICTURE)  # nor is the image itself changed
     for other in ({"seed": 2, "item": 7}, {"seed": 1, "item": 8}):
-        assert np.array_equal(corrupt(PICTURE, kind, 3, **other), one) == (kind in fixed)
+        assert np.array_equal(corrupt(PICTURE, kind, 3, **other), one) == (kind in WITHOUT_CHANCE)
 
 
-# Theirs do not grow at every step of these: sizes, smoothness and weights change together.
-NOT_AT_EVERY_STEP = {"glass_blur", "motion_blur", "frost", "elastic_transform"}
+def test_another_process_that_goes_the_other_way_round_makes_the_same_bytes():
+    code = (
+        "import hashlib, numpy as np\n"
+        "from m3ae.evaluate.shift.corruptions import KINDS, corrupt\n"
+        "image = (np.arange(20 * 20 * 3) * 7 % 256).astype(np.uint8).reshape(20, 20, 3)\n"
+        "made = {kind: corrupt(image, kind, 4, seed=3, item=11) for kind in ORDER}\n"
+        "print(hashlib.sha256(b''.join(made[kind].tobytes() for kind in KINDS)).hexdigest())\n"
+    )
+    image = (np.arange(20 * 20 * 3) * 7 % 256).astype(np.uint8).reshape(20, 20, 3)
+    here = b"".join(corrupt(image, kind, 4, seed=3, item=11).tobytes() for kind in KINDS)
+    command = [sys.executable, "-c", code.replace("ORDER", "KINDS[::-1]")]
+    found = subprocess.run(command, capture_output=True, text=True, check=True, env=dict(os.environ))
+    assert found.stdout.strip() == hashlib.sha256(here).hexdigest()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+# Of the authors' own constants, these do not make every step farther: sizes and smoothness change together.
+NOT_AT_EVERY_STEP = {"glass_blur", "frost", "elastic_transform"}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in NOT_AT_EVERY_STEP])
 def test_a_severer_corruption_is_farther_from_the_image(kind):
-    pictures = [textured(48, seed) for seed in range(4)]
-    errors = [
-        np.mean(
-            [(corrupt(x, kind, s, seed=1, item=i) - x.astype(float)) ** 2 for i, x in enumerate(pictures)]
-        )
-        for s in SEVERITIES
-    ]
-    if kind not in NOT_AT_EVERY_STEP:
-        assert errors == sorted(errors)
-    assert min(errors) > 0
-
-
-@pytest.mark.parametrize("side", [32, 48, 224])
-def test_constants_are_those_of_the_nearest_size(side):
-    assert constants_for(side) is (IMAGENET if side == 224 else CIFAR)
-    assert CIFAR.keys() == IMAGENET.keys() == set(KINDS)
-    assert {len(each) for each in (*CIFAR.values(), *IMAGENET.values())} == {5}
-
-
-def test_noise_has_the_stated_strength():
-    grey = np.full((224, 224, 3), 128, np.uint8)
-    for severity, (std,) in enumerate(IMAGENET["gaussian_noise"][:2], start=1):
-        found = corrupt(grey, "gaussian_noise", severity, seed=0, item=0) / 255
-        assert found.std() == pytest.approx(std, rel=0.02)
-    found = corrupt(grey, "shot_noise", 1, seed=0, item=0) / 255
-    assert found.var() == pytest.approx(128 / 255 / 60, rel=0.03)  # a Poisson count's variance is its mean
-    found = corrupt(grey, "impulse_noise", 5, seed=0, item=0)
-    assert np.mean(found == 0) == pytest.approx(0.27 / 2, rel=0.05)
-    assert np.mean(found == 255) == pytest.approx(0.27 / 2, rel=0.05)
-    assert set(np.unique(found)) == {0, 128, 255}
-
-
-def test_jpeg_and_pixels_are_pillows():
+    pictures = [textured(48, seed) for seed in range(6)]
+    errors = []
     for severity in SEVERITIES:
-        buffer = io.BytesIO()
-        quality = int(CIFAR["jpeg_compression"][severity - 1][0])
-        Image.fromarray(PICTURE).save(buffer, "JPEG", quality=quality)
-        expected = np.asarray(Image.open(buffer))
-        np.testing.assert_array_equal(
-            corrupt(PICTURE, "jpeg_compression", severity, seed=0, item=0), expected
-        )
-        side = int(48 * CIFAR["pixelate"][severity - 1][0])
-        small = Image.fromarray(PICTURE).resize((side, side), Image.Resampling.BOX)
-        expected = np.asarray(small.resize((48, 48), Image.Resampling.BOX))
-        np.testing.assert_array_equal(corrupt(PICTURE, "pixelate", severity, seed=0, item=0), expected)
+        made = [corrupt(picture, kind, severity, seed=1, item=i) for i, picture in enumerate(pictures)]
+        errors.append(np.mean((np.stack(made) - np.stack(pictures).astype(float)) ** 2))
+    assert errors[0] > 0
+    assert errors == sorted(set(errors))
 
 
-def test_light_and_contrast_follow_their_formulas():
-    from matplotlib.colors import hsv_to_rgb, rgb_to_hsv
-
-    image = PICTURE / 255
-    for severity in SEVERITIES:
-        hsv = rgb_to_hsv(image)
-        hsv[..., 2] = np.clip(hsv[..., 2] + CIFAR["brightness"][severity - 1][0], 0, 1)
-        expected = hsv_to_rgb(hsv) * 255
-        found = corrupt(PICTURE, "brightness", severity, seed=0, item=0)
-        np.testing.assert_allclose(found, expected, atol=1.01)
-        means = image.mean(axis=(0, 1))
-        expected = np.clip((image - means) * CIFAR["contrast"][severity - 1][0] + means, 0, 1) * 255
-        found = corrupt(PICTURE, "contrast", severity, seed=0, item=0)
-        np.testing.assert_allclose(found, expected, atol=1.01)
-    black = corrupt(np.zeros((32, 32, 3), np.uint8), "brightness", 5, seed=0, item=0)
-    assert set(np.unique(black)) == {int(0.3 * 255)}
-
-
-def test_fog_is_a_cloud_that_keeps_the_brightest_value():
-    image = PICTURE / 255
-    found = weather.fog(image, (0.75, 2.5), np.random.default_rng(3))
-    cloud = weather.plasma(64, 2.5, np.random.default_rng(3))
-    assert (cloud.min(), cloud.max()) == (0, 1)
-    expected = (image + 0.75 * cloud[:48, :48, None]) * image.max() / (image.max() + 0.75)
-    np.testing.assert_allclose(found, expected)
-
-
-def test_plasma_is_the_mean_of_four_neighbours_and_a_wobble():
-    """Once the wobble has died away, every new height is the mean of its neighbours."""
-    cloud = weather.plasma(8, 1e9, np.random.default_rng(0))  # the first step alone has a wobble
-    torus = np.pad(cloud, 1, mode="wrap")
-    for row, column in ((1, 2), (3, 0), (5, 6), (2, 1), (0, 3)):  # centres of edges of the finest squares
-        beside = [
-            torus[row, column + 1],
-            torus[row + 2, column + 1],
-            torus[row + 1, column],
-            torus[row + 1, column + 2],
-        ]
-        assert cloud[row, column] == pytest.approx(np.mean(beside), abs=1e-6)
-
-
-def test_glass_moves_one_pixel_after_another():
-    image = textured(12)[..., :] / 255
-    sigma, reach, passes = 0.4, 1, 2
-    random = np.random.default_rng(5)
-    x = (np.clip(ndimage.gaussian_filter(image, (sigma, sigma, 0), mode="nearest"), 0, 1) * 255).astype(
-        np.uint8
-    )
-    for _ in range(passes):
-        moves = iter(random.integers(-reach, reach, size=(12 - 2 * reach, 12 - 2 * reach, 2)).reshape(-1, 2))
-        for row in range(12 - reach, reach, -1):
-            for column in range(12 - reach, reach, -1):
-                right, down = next(moves)
-                x[row, column] = x[row + down, column + right]
-    expected = ndimage.gaussian_filter(x / 255, (sigma, sigma, 0), mode="nearest")
-    np.testing.assert_allclose(
-        blur.glass_blur(image, (sigma, reach, passes), np.random.default_rng(5)), expected
-    )
-
-
-def test_zoom_is_the_mean_of_the_image_and_its_enlargements():
-    image = PICTURE / 255
-    whole = image.copy()
-    factors = np.arange(1, 1.11, 0.01)
-    for factor in factors:
-        cut = int(np.ceil(48 / factor))
-        top = (48 - cut) // 2
-        part = ndimage.zoom(image[top : top + cut, top : top + cut], (factor, factor, 1), order=1)
-        trim = (part.shape[0] - 48) // 2
-        whole += part[trim : trim + 48, trim : trim + 48]
-    found = blur.zoom_blur(image, (1.11, 0.01), np.random.default_rng(0))
-    np.testing.assert_allclose(found, whole / (len(factors) + 1))
-
-
-def test_motion_smears_a_point_along_one_line():
-    image = np.zeros((31, 31, 3))
-    image[15, 15] = 1
-    found = blur.along_line(image, 6, 2, 0.0)
-    weights = np.exp(-(np.arange(13) ** 2) / 8)
-    np.testing.assert_allclose(found[15, 15 : 15 - 8 : -1, 0], (weights / weights.sum())[:8], atol=1e-9)
-    assert np.count_nonzero(found.sum(axis=(1, 2))) == 1
-    steep = blur.along_line(image, 6, 2, 90.0)
-    np.testing.assert_allclose(steep, found.transpose(1, 0, 2), atol=1e-12)
-    assert blur.disk(3, 0.1).sum() == pytest.approx(1)
-
-
-def test_a_grey_picture_stays_valid():
-    grey = np.repeat(textured(32)[..., :1], 3, axis=2)
+@pytest.mark.parametrize("side", [15, 32, 48, 224])
+def test_every_kind_keeps_size_and_type_even_of_extreme_images(side):
+    images = [np.full((side, side, 3), level, np.uint8) for level in (0, 255)]
     for kind in KINDS:
-        assert corrupt(grey, kind, 5, seed=0, item=0).shape == grey.shape
+        for image in [*images, textured(side)] if side < 224 else [textured(side)]:
+            with np.errstate(all="raise", under="ignore"):
+                found = corrupt(image, kind, 5, seed=0, item=0)
+            assert found.shape == image.shape
+            assert found.dtype == np.uint8
 
 
-def test_the_mean_corruption_error_is_the_published_one():
-    alexnet = np.array([ALEXNET[kind] for kind in KINDS])
-    errors = np.repeat(alexnet[:, None], 5, axis=1)
-    assert mean_corruption_error(errors, alexnet) == pytest.approx(100)
-    assert mean_corruption_error(errors / 2, alexnet) == pytest.approx(50)
-    two = np.array([[10.0, 30.0], [40.0, 40.0]])
-    assert mean_corruption_error(two, np.array([40.0, 80.0])) == pytest.approx(50)
-    assert mean_corruption_error(two) == pytest.approx(30)
+def test_what_treats_all_channels_alike_keeps_a_grey_picture_grey():
+    grey = np.repeat(textured(32)[..., :1], 3, axis=2)
+    with_colour = {"gaussian_noise", "shot_noise", "impulse_noise", "frost"}
+    for kind in KINDS:
+        found = corrupt(grey, kind, 5, seed=0, item=0).astype(int)
+        assert (np.ptp(found, axis=2).max() <= 1) == (kind not in with_colour), kind
+
+
+@pytest.mark.parametrize(
+    ("side", "constants"),
+    [
+        *((side, CIFAR) for side in (32, 45)),
+        *((side, TINY_IMAGENET) for side in (46, 48, 64, 119)),
+        *((side, IMAGENET) for side in (120, 224, 256)),
+    ],
+)
+def test_constants_are_those_of_the_nearest_size(side, constants):
+    assert constants_for(side) is constants
+    assert constants.keys() == set(KINDS)
+    assert {len(each) for each in constants.values()} == {5}
 
 
 def test_what_imagenet_c_does_not_have_is_refused():
     with pytest.raises(UserError, match=r"corruption 'rain': expected one of gaussian_noise, "):
         corrupt(PICTURE, "rain", 1, seed=0, item=0)
-    with pytest.raises(UserError, match=r"severity 6 of fog: expected 1 to 5"):
-        corrupt(PICTURE, "fog", 6, seed=0, item=0)
+    for severity in (0, 6):
+        with pytest.raises(UserError, match=rf"severity {severity} of fog: expected one of 1, 2, 3, 4, 5"):
+            corrupt(PICTURE, "fog", severity, seed=0, item=0)
+
+
+# ---- noise -------------------------------------------------------------------------------------------------
+
+GREY = np.full((128, 128, 3), 128, np.uint8)  # so large that ImageNet-C's constants are taken
+
+
+@pytest.mark.parametrize(
+    ("severity", "std", "photons", "share"),
+    [
+        (1, 0.08, 60, 0.03),
+        (2, 0.12, 25, 0.06),
+        (3, 0.18, 12, 0.09),
+        (4, 0.26, 5, 0.17),
+        (5, 0.38, 3, 0.27),
+    ],
+)
+def test_noise_has_the_published_strength(severity, std, photons, share):
+    x = GREY / 255
+    found = noise.gaussian_noise(x, IMAGENET["gaussian_noise"][severity - 1], random())
+    assert (found - x).std() == pytest.approx(std, rel=0.02)
+    found = noise.shot_noise(x, IMAGENET["shot_noise"][severity - 1], random())
+    assert found.mean() == pytest.approx(x.mean(), rel=0.02)
+    assert found.var() == pytest.approx(x.mean() / photons, rel=0.03)  # variance = mean
+    found = corrupt(GREY, "impulse_noise", severity, seed=0, item=0)
+    assert set(np.unique(found)) == {0, 128, 255}
+    assert [np.mean(found == level) for level in (0, 255)] == pytest.approx([share / 2] * 2, rel=0.1)
+
+
+def test_noise_of_a_whole_corruption_is_cut_at_black_and_white():
+    found = corrupt(GREY, "gaussian_noise", 5, seed=0, item=0) / 255
+    tail = 0.5 * math.erfc(0.5 / 0.38 / math.sqrt(2))
+    assert np.mean(found == 0) == pytest.approx(tail, rel=0.1)
+    assert np.mean(found == 1) == pytest.approx(tail, rel=0.1)
+    assert np.mean(abs(found - 128 / 255) < 0.38) == pytest.approx(math.erf(1 / math.sqrt(2)), rel=0.02)
+
+
+# ---- light, weather ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("severity", SEVERITIES)
+def test_light_and_contrast_follow_their_formulas(severity):
+    image = textured(20)  # so small that CIFAR-10-C's constants are taken
+    brighter = corrupt(image, "brightness", severity, seed=0, item=0)
+    flatter = corrupt(image, "contrast", severity, seed=0, item=0)
+    more, share = [(0.05, 0.75), (0.1, 0.5), (0.15, 0.4), (0.2, 0.3), (0.3, 0.15)][severity - 1]
+    means = image.reshape(-1, 3).mean(axis=0) / 255
+    for row in range(20):
+        for column in range(20):
+            pixel = image[row, column] / 255
+            hue, saturation, value = colorsys.rgb_to_hsv(*pixel)
+            expected = 255 * np.array(colorsys.hsv_to_rgb(hue, saturation, min(1, value + more)))
+            assert np.abs(brighter[row, column] - expected).max() < 1.01
+            expected = [255 * ((p - m) * share + m) for p, m in zip(pixel, means, strict=True)]
+            assert np.abs(flatter[row, column] - expected).max() < 1.01
+
+
+def naive_plasma(side, decay, draws):
+    """Diamond-square, one height after another, on a torus."""
+    cloud, step, wobble = np.zeros((side, side)), side, 100.0
+    while step >= 2:
+        half = step // 2
+        for top, left, beside in (
+            (half, half, [(-half, -half), (-half, half), (half, -half), (half, half)]),
+            (0, half, [(-half, 0), (half, 0), (0, -half), (0, half)]),
+            (half, 0, [(-half, 0), (half, 0), (0, -half), (0, half)]),
+        ):
+            for row in range(top, side, step):
+                for column in range(left, side, step):
+                    near = [cloud[(row + down) % side, (column + right) % side] for down, right in beside]
+                    cloud[row, column] = sum(near) / 4 + wobble * draws.uniform(-wobble, wobble)
+        step, wobble = half, wobble / decay
+    return (cloud - cloud.min()) / (cloud.max() - cloud.min())
+
+
+def test_fog_adds_a_cloud_and_keeps_the_brightest_value():
+    cloud = naive_plasma(16, 2.5, random())[:12, :12, None]
+    expected = (SMALL + 0.75 * cloud) * SMALL.max() / (SMALL.max() + 0.75)
+    np.testing.assert_allclose(weather.fog(SMALL, (0.75, 2.5), random()), expected)
+
+
+def test_snow_whitens_the_image_and_falls_both_ways():
+    mean, std, length, sigma, kept = 0.3, 0.4, 4, 2, 0.8
+    none = weather.snow(SMALL, (mean, std, 1.5, 9.0, length, sigma, kept), random())  # no flakes
+    for pixel, found in zip(SMALL.reshape(-1, 3), none.reshape(-1, 3), strict=True):
+        grey = 0.299 * pixel[0] + 0.587 * pixel[1] + 0.114 * pixel[2]
+        expected = [kept * p + (1 - kept) * max(p, 1.5 * grey + 0.5) for p in pixel]
+        np.testing.assert_allclose(found, expected)
+    flakes = weather.snow(SMALL, (mean, std, 1.5, 0.5, length, sigma, kept), random()) - none
+    assert flakes.min() > -1e-9
+    assert flakes.max() > 0.1
+    np.testing.assert_allclose(flakes, np.rot90(flakes, k=2), atol=1e-9)
+
+
+def test_frost_has_the_published_weights():
+    texture = frost.texture(12, random())
+    black = frost.frost(np.zeros_like(SMALL), (0.7, 0.55), random())
+    np.testing.assert_allclose(black, 0.55 * texture)
+    np.testing.assert_allclose(frost.frost(SMALL, (0.7, 0.55), random()) - black, 0.7 * SMALL)
+    assert CIFAR["frost"][1] == (1, 0.3)
+    assert TINY_IMAGENET["frost"][4] == (0.7, 0.55)
+    assert IMAGENET["frost"][2] == (0.7, 0.7)
+
+
+def test_drawn_frost_is_as_light_uneven_and_blue_as_photographs_of_it():
+    """The numbers are those of crops of the authors' photographs, measured (see the module)."""
+    drawn = [frost.texture(64, random(seed)) for seed in range(100)]
+    lightness = [each.mean() for each in drawn]
+    assert np.mean(lightness) == pytest.approx(0.635, abs=0.03)
+    assert 0.42 < min(lightness) < max(lightness) < 0.82
+    contrast = [each.mean(axis=2).std() for each in drawn]
+    assert 0.055 < min(contrast) < max(contrast) < 0.145
+    red, green, blue = np.mean(drawn, axis=(0, 1, 2))
+    assert red < green < blue
+
+
+# ---- blurs -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("sigma", "reach", "passes"), [(0.4, 1, 2), (0.9, 2, 2), (1.0, 3, 1)])
+def test_glass_moves_one_pixel_after_another(sigma, reach, passes):
+    draws = random()
+
+    def blurred(x):
+        return ndimage.gaussian_filter(x, (sigma, sigma, 0), mode="nearest")
+
+    x = (blurred(SMALL) * 255).astype(np.uint8)
+    for _ in range(passes):
+        moves = iter(draws.integers(-reach, reach, size=((12 - 2 * reach) ** 2, 2)))
+        for row in range(12 - reach, reach, -1):
+            for column in range(12 - reach, reach, -1):
+                right, down = next(moves)
+                here, there = x[row, column], x[row + down, column + right]
+                here[:], there[:] = there, here  # views: the second one gets back what it gave
+    found = blur.glass_blur(SMALL, (sigma, reach, passes), random())
+    np.testing.assert_allclose(found, blurred(x / 255))
+
+
+def naive_line(line, factor):
+    """The centre of a line, enlarged linearly from end to end, trimmed."""
+    cut = math.ceil(len(line) / factor)
+    top = (len(line) - cut) // 2
+    centre, large = line[top : top + cut], round(cut * factor)
+    enlarged = []
+    for place in range(large):
+        at = place * (cut - 1) / (large - 1)
+        left = min(math.floor(at), cut - 2)
+        enlarged.append((1 - at + left) * centre[left] + (at - left) * centre[left + 1])
+    trim = (large - len(line)) // 2
+    return np.array(enlarged[trim : trim + len(line)])
+
+
+def test_zoom_is_the_mean_of_the_image_and_its_enlargements():
+    total, factors = SMALL.copy(), (1.0, 1.1, 1.2, 1.3)
+    for factor in factors:
+        rows = naive_line(SMALL, factor)
+        total += naive_line(rows.transpose(1, 0, 2), factor).transpose(1, 0, 2)
+    found = zoom.zoom_blur(SMALL, (1.35, 0.1), random())
+    np.testing.assert_allclose(found, total / (len(factors) + 1), atol=1e-12)
+
+
+@pytest.mark.parametrize("degrees", [0.0, 30.0, -45.0, -100.0])
+def test_motion_averages_over_a_half_line_of_falling_weights(degrees):
+    found = blur.along_line(SMALL, 4, 2, degrees)
+    weights = [math.exp(-(distance**2) / 8) for distance in range(9)]
+    for row in range(12):
+        for column in range(12):
+            expected = np.zeros(3)
+            for distance, weight in enumerate(weights):
+                down = round(distance * math.sin(math.radians(degrees)))
+                right = round(distance * math.cos(math.radians(degrees)))
+                near = SMALL[min(max(row + down, 0), 11), min(max(column + right, 0), 11)]
+                expected += weight / sum(weights) * near
+            np.testing.assert_allclose(found[row, column], expected)
+
+
+def test_eight_bits_of_a_motion_blur_are_rounded():
+    white = np.full((32, 32, 3), 255, np.uint8)  # weights sum to a little less than 1: cutting would show
+    np.testing.assert_array_equal(corrupt(white, "motion_blur", 5, seed=0, item=0), white)
+
+
+def test_defocus_averages_over_a_disk():
+    image = np.zeros((31, 31, 3))
+    image[15, 15] = 1
+    found = blur.defocus_blur(image, (3, 0.1), random())  # so little softness that the disk stays hard
+    inside = [(r, c) for r in range(31) for c in range(31) if (r - 15) ** 2 + (c - 15) ** 2 <= 9]
+    expected = np.zeros((31, 31, 3))
+    for row, column in inside:
+        expected[row, column] = 1 / len(inside)
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+
+
+@pytest.mark.parametrize(("radius", "softness"), IMAGENET["defocus_blur"])
+def test_the_disk_is_softened_as_opencv_does(radius, softness):
+    """Also where it touches the edge of its window, which makes the authors' kernels sum to more than 1."""
+    cv2 = pytest.importorskip("cv2")
+    reach, window = (8, 3) if radius <= 8 else (radius, 5)
+    rows, columns = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    hard = (np.hypot(rows, columns) <= radius).astype(np.float64)
+    expected = cv2.GaussianBlur(hard / hard.sum(), (window, window), softness)
+    np.testing.assert_allclose(blur.disk(radius, softness), expected, atol=1e-7)
+
+
+# ---- digital -----------------------------------------------------------------------------------------------
+
+
+def test_an_elastic_transform_looks_up_every_pixel_elsewhere():
+    """No affine map; the smooth displacement by SciPy's filter in two dimensions, the pixels one by one."""
+    strength, sigma = 1.5, 0.4
+    draws = random()
+    draws.uniform(size=6)  # for the affine map, which has nothing to shake
+    fields = [draws.uniform(-1, 1, (12, 12)) for _ in range(2)]
+    smooth = [ndimage.gaussian_filter(each, sigma * 12, mode="reflect", truncate=3) for each in fields]
+    right, down = (12 * strength * each for each in smooth)
+    found = digital.elastic_transform(SMALL, (strength, sigma, 0.0), random())
+    assert max(abs(right).max(), abs(down).max()) > 0.5  # so that there is something to see
+
+    def pixel(row, column):  # mirrored behind the edge, which is half a pixel beyond the last one
+        mirrored = [place if 0 <= place < 12 else (-1 - place) % 24 for place in (row, column)]
+        return SMALL[mirrored[0], mirrored[1]]
+
+    for row in range(12):
+        for column in range(12):
+            y, x = row + down[row, column], column + right[row, column]
+            top, left = math.floor(y), math.floor(x)
+            expected = np.zeros(3)
+            for near_y, share_y in ((top, 1 - y + top), (top + 1, y - top)):
+                for near_x, share_x in ((left, 1 - x + left), (left + 1, x - left)):
+                    expected += share_y * share_x * pixel(near_y, near_x)
+            np.testing.assert_allclose(found[row, column], expected, atol=1e-9)
+
+
+def test_an_affine_map_takes_three_points_to_where_they_are_shaken():
+    image = np.zeros((30, 30, 3))
+    points = [(25, 25), (5, 25), (5, 5)]  # rows, columns: 15 plus or minus a third of the side
+    for channel, (row, column) in enumerate(points):
+        image[row - 1 : row + 2, column - 1 : column + 2, channel] = 1
+    found = digital.affine(image, 3.0, random())
+    moves = random().uniform(-3, 3, size=(3, 2))  # columns, rows
+    for channel, (row, column) in enumerate(points):
+        centre = ndimage.center_of_mass(found[..., channel])
+        assert centre == pytest.approx((row + moves[channel, 1], column + moves[channel, 0]), abs=0.3)
+
+
+@pytest.mark.parametrize(
+    ("severity", "quality", "share"),
+    [(1, 65, 0.9), (2, 58, 0.8), (3, 50, 0.7), (4, 40, 0.6), (5, 25, 0.5)],
+)
+def test_jpeg_and_pixels_are_pillows(severity, quality, share):
+    buffer = io.BytesIO()
+    Image.fromarray(PICTURE).save(buffer, "JPEG", quality=quality)
+    found = corrupt(PICTURE, "jpeg_compression", severity, seed=0, item=0)
+    np.testing.assert_array_equal(found, np.asarray(Image.open(buffer)))
+    side = int(48 * share)
+    small = Image.fromarray(PICTURE).resize((side, side), Image.Resampling.BOX)
+    found = corrupt(PICTURE, "pixelate", severity, seed=0, item=0)
+    np.testing.assert_array_equal(found, np.asarray(small.resize((48, 48), Image.Resampling.BOX)))
+
+
+# ---- the mean corruption error -----------------------------------------------------------------------------
+
+
+def test_alexnet_has_a_mean_corruption_error_of_100():
+    errors = np.outer(ALEXNET_ERRORS, [0.6, 0.8, 1.0, 1.2, 1.4])  # the mean over severities is what counts
+    assert mean_corruption_error(errors, ALEXNET_ERRORS) == pytest.approx(100)
+    assert mean_corruption_error(errors / 2, ALEXNET_ERRORS) == pytest.approx(50)
+    assert len(ALEXNET_ERRORS) == 15
+
+
+def test_the_mean_corruption_error_by_hand():
+    two = np.array([[10.0, 30.0], [40.0, 40.0]])  # sums 40 and 80, over 80 and 160 (means 40 and 80)
+    assert mean_corruption_error(two, np.array([40.0, 80.0])) == pytest.approx(50)
+    assert mean_corruption_error(two, np.array([20.0, 80.0])) == pytest.approx(75)  # kinds weigh the same
+    assert mean_corruption_error(two) == pytest.approx(30)

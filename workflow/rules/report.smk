@@ -135,6 +135,13 @@ rule report:
             rules.figure6.output,
             rules.curves.output,
         ],
+        beyond=[
+            *(rules.probes.output if run.headline else []),
+            *(rules.detection.output if run.headline else []),
+            *(rules.shift.output if run.headline else []),
+            *(rules.robustness.output if run.headline else []),
+            *(rules.captions.output if run.readers else []),
+        ],
         heldout=expand(
             "results/{run}/{model}/heldout.json", run=run.name, model=run.rebuilding
         ),

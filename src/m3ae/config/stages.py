@@ -38,7 +38,7 @@ VERSIONS = {
     "figure6": 1,
     "extended": 1,
     "curves": 2,
-    "report": 1,
+    "report": 2,
 }
 
 

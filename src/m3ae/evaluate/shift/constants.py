@@ -1,6 +1,7 @@
 """How strong each corruption is, by the side of the image that the authors made it for.
 
-hendrycks/robustness: create_c/make_cifar_c.py (32 px), create_c/make_imagenet_c.py (224 px).
+hendrycks/robustness (commit 8190fe3), ImageNet-C/create_c: make_cifar_c.py (32 px), make_tinyimagenet_c.py
+(64 px), make_imagenet_c.py (224 px). Lengths are pixels, save where said.
 """
 
 Constants = dict[str, list[tuple[float, ...]]]
@@ -36,6 +37,36 @@ CIFAR: Constants = {
     "jpeg_compression": [(80,), (65,), (58,), (50,), (40,)],
 }
 
+TINY_IMAGENET: Constants = {
+    "gaussian_noise": [(0.04,), (0.08,), (0.12,), (0.15,), (0.18,)],
+    "shot_noise": [(250,), (100,), (50,), (30,), (15,)],
+    "impulse_noise": [(0.01,), (0.02,), (0.05,), (0.08,), (0.14,)],
+    "defocus_blur": [(0.5, 0.6), (1, 0.1), (1.5, 0.1), (2.5, 0.01), (3, 0.1)],
+    "glass_blur": [(0.1, 1, 1), (0.5, 1, 1), (0.6, 1, 2), (0.7, 2, 1), (0.9, 2, 2)],
+    "motion_blur": [(10, 1), (10, 1.5), (10, 2), (10, 2.5), (12, 3)],
+    "zoom_blur": [(1.06, 0.01), (1.11, 0.01), (1.16, 0.01), (1.21, 0.01), (1.26, 0.01)],
+    "snow": [
+        (0.1, 0.2, 1, 0.6, 8, 3, 0.8),
+        (0.1, 0.2, 1, 0.5, 10, 4, 0.8),
+        (0.15, 0.3, 1.75, 0.55, 10, 4, 0.7),
+        (0.25, 0.3, 2.25, 0.6, 12, 6, 0.65),
+        (0.3, 0.3, 1.25, 0.65, 14, 12, 0.6),
+    ],
+    "frost": [(1, 0.3), (0.9, 0.4), (0.8, 0.45), (0.75, 0.5), (0.7, 0.55)],
+    "fog": [(0.4, 3), (0.7, 3), (1, 2.5), (1.5, 2), (2, 1.75)],
+    "brightness": [(0.1,), (0.2,), (0.3,), (0.4,), (0.5,)],
+    "contrast": [(0.4,), (0.3,), (0.2,), (0.1,), (0.05,)],
+    "elastic_transform": [
+        (0, 0, 0.08),
+        (0.05, 0.3, 0.06),
+        (0.1, 0.08, 0.06),
+        (0.1, 0.03, 0.03),
+        (0.16, 0.03, 0.02),
+    ],
+    "pixelate": [(0.9,), (0.8,), (0.7,), (0.6,), (0.5,)],
+    "jpeg_compression": [(65,), (58,), (50,), (40,), (25,)],
+}
+
 OVER = 244 / 224  # theirs are shares of 244 pixels, of images of 224
 
 IMAGENET: Constants = {
@@ -68,4 +99,4 @@ IMAGENET: Constants = {
     "jpeg_compression": [(25,), (18,), (15,), (10,), (7,)],
 }
 
-SIZES = {32: CIFAR, 224: IMAGENET}
+SIZES = {32: CIFAR, 64: TINY_IMAGENET, 224: IMAGENET}

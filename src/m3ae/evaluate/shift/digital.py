@@ -1,8 +1,10 @@
 """Contrast, warping, coarse pixels and JPEG, as ImageNet-C defines them. Images are float64 in [0, 1]."""
 
 import io
+from functools import lru_cache
 
 import numpy as np
+from jaxtyping import Float
 from PIL import Image
 from scipy import ndimage
 
@@ -20,24 +22,31 @@ def elastic_transform(image: Pixels, constant: tuple[float, ...], random: Random
 
     Strength, smoothness and size of the affine map are shares of the image's side.
     """
-    strength, sigma, shake = (part * image.shape[0] for part in constant)
+    side = len(image)
+    strength, sigma, shake = (part * side for part in constant)
     shaken = affine(image, shake, random)
-    offsets = [
-        strength
-        * ndimage.gaussian_filter(random.uniform(-1, 1, image.shape[:2]), sigma, mode="reflect", truncate=3)
-        for _ in range(2)
-    ]
-    rows, columns = np.indices(image.shape[:2])
-    places = [rows + offsets[0], columns + offsets[1]]
+    smooth = smoothing(side, sigma)
+    right, down = (strength * (smooth @ random.uniform(-1, 1, (side, side)) @ smooth.T) for _ in range(2))
+    rows, columns = np.indices((side, side))
+    places = [rows + down, columns + right]
     channels = [ndimage.map_coordinates(shaken[..., c], places, order=1, mode="reflect") for c in range(3)]
     return np.stack(channels, axis=2)
 
 
+@lru_cache(maxsize=64)
+def smoothing(side: int, sigma: float) -> Float[np.ndarray, "side side"]:
+    """What blurs a line of ``side`` values, reflected at its ends, up to three standard deviations.
+
+    A matrix, because the widest Gaussian of ImageNet-C is four times as long as the line.
+    """
+    return ndimage.gaussian_filter(np.eye(side), (sigma, 0), mode="reflect", truncate=3)
+
+
 def affine(image: Pixels, shake: float, random: Random) -> Pixels:
-    """Three points about the centre move by up to ``shake`` pixels; the edge is mirrored."""
+    """Three points about the centre move by up to ``shake`` pixels each way; the edge is mirrored."""
     centre, reach = image.shape[0] // 2, image.shape[0] // 3
-    before = np.array([[1, 1], [1, -1], [-1, -1]]) * reach + centre
-    after = before + random.uniform(-shake, shake, before.shape)
+    before = np.array([[1, 1], [-1, 1], [-1, -1]]) * reach + centre  # rows, columns
+    after = before + random.uniform(-shake, shake, before.shape)[:, ::-1]  # columns are drawn first
     # Where each pixel of the result comes from: the map from `after` back to `before`.
     back = np.linalg.solve(np.column_stack([after, np.ones(3)]), before).T
     moved = [

@@ -20,4 +20,4 @@ def shot_noise(image: Pixels, constant: tuple[float, ...], random: Random) -> Pi
 def impulse_noise(image: Pixels, constant: tuple[float, ...], random: Random) -> Pixels:
     """A share of the values, channel by channel, becomes black or white with equal chances."""
     drawn = random.random((2, *image.shape))
-    return np.where(drawn[0] < constant[0], np.where(drawn[1] < 0.5, 0.0, 1.0), image)
+    return np.where(drawn[0] < constant[0], np.where(drawn[1] < 0.5, 1.0, 0.0), image)

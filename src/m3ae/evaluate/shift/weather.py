@@ -1,13 +1,13 @@
-"""Snow, frost, fog and light, as ImageNet-C defines them. Images are float64 in [0, 1]."""
+"""Snow, fog and light, as ImageNet-C defines them. Images are float64 in [0, 1]."""
 
 import math
 
 import numpy as np
 from jaxtyping import Float
-from scipy import ndimage
 
-from m3ae.evaluate.shift.blur import along_line, zoomed
+from m3ae.evaluate.shift.blur import along_line
 from m3ae.evaluate.shift.noise import Pixels, Random
+from m3ae.evaluate.shift.zoom import zoomed
 
 Map = Float[np.ndarray, "height width"]
 
@@ -16,31 +16,12 @@ def snow(image: Pixels, constant: tuple[float, ...], random: Random) -> Pixels:
     """Flakes that fall, twice, over a whitened image."""
     mean, std, zoom, threshold, radius, sigma, kept = constant
     flakes = zoomed(random.normal(mean, std, size=image.shape[:2]), zoom)
-    flakes = np.where(flakes < threshold, 0.0, flakes).clip(0, 1)
-    fallen = along_line(flakes, radius, sigma, random.uniform(-135, -45))[..., None]
+    flakes = np.floor(np.where(flakes < threshold, 0.0, flakes).clip(0, 1) * 255)  # eight bits, as ...
+    blurred = np.round(along_line(flakes, radius, sigma, random.uniform(-135, -45)))  # ... ImageMagick's
+    fallen = blurred[..., None] / 255
     grey = (image @ [0.299, 0.587, 0.114])[..., None]  # ITU-R BT.601
     whitened = kept * image + (1 - kept) * np.maximum(image, grey * 1.5 + 0.5)
     return whitened + fallen + np.rot90(fallen, k=2)
-
-
-def frost(image: Pixels, constant: tuple[float, ...], random: Random) -> Pixels:
-    """The image and a texture of frost, each with its weight.
-
-    The authors paste photographs of frost, which are not ours to ship: the texture is drawn here.
-    """
-    return constant[0] * image + constant[1] * crystals(image.shape[0], random)
-
-
-def crystals(side: int, random: Random) -> Float[np.ndarray, "side side 3"]:
-    """Bluish white needles along a few directions, denser in some places: mean 0.45, up to 1."""
-    needles = np.zeros((side, side))
-    for degrees in random.uniform(-180, 180, size=4):
-        seeds = np.where(random.random((side, side)) < 0.04, 1.0, 0.0)
-        needles += along_line(seeds, max(2, side // 8), max(1.0, side / 12), float(degrees))
-    needles /= max(needles.max(), 1e-9)
-    density = ndimage.zoom(random.random((4, 4)), side / 4, order=1)[:side, :side]
-    white = (0.25 + 0.9 * needles * (0.5 + density)).clip(0, 1)
-    return white[..., None] * [0.92, 0.97, 1.0]
 
 
 def fog(image: Pixels, constant: tuple[float, ...], random: Random) -> Pixels:
