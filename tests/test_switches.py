@@ -51,6 +51,7 @@ PARAMETERS = {
     "norm_pix_loss": (True, []),
     "image_loss_weight": (2.0, []),
     "text_loss_weight": (2.0, []),
+    "positions": ("learned", []),  # a table that is kept, and not trained: tests/test_taken.py
 }
 WITHOUT = {
     "vocab_size": [

@@ -5,10 +5,10 @@ from markupsafe import Markup
 
 from m3ae.config import Run
 from m3ae.report import html
-from m3ae.report.extended import describe, extended_table, readable
+from m3ae.report.extended import describe, extended_table
 from m3ae.report.format import NOTHING, interval, rounded
 from m3ae.report.paper import label
-from m3ae.report.targets import TARGETS
+from m3ae.report.targets import TARGETS, in_words
 
 
 def beyond(run: Run) -> str:
@@ -34,7 +34,7 @@ def panel_table(run: Run, panel: str, rows: pd.DataFrame, name: str) -> Markup:
     for row in rows.to_dict("records"):
         value = html.link(row["record"], rounded(row["ours"]))
         shown = Markup("{} <small>{}</small>").format(value, interval(row["low"], row["high"]))
-        cells.setdefault(readable(row["metric"]), {})[label(run, row["model"])] = shown
+        cells.setdefault(in_words(row["metric"]), {})[label(run, row["model"])] = shown
     frame = pd.DataFrame.from_dict(cells, orient="index").fillna(NOTHING)
     frame.insert(0, "measure", frame.index)
     caption = f"{TARGETS[name].title}: {panel}" if panel != name else TARGETS[name].title

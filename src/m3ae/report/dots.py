@@ -7,6 +7,7 @@ import pandas as pd
 from m3ae.config import Run
 from m3ae.report import style
 from m3ae.report.paper import label, method
+from m3ae.report.targets import in_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
 LINE = 0.28
 """Inches of a line of dots."""
-ENDINGS = ("_auroc", "_accuracy")
 
 
 def draw_dots(run: Run, table: pd.DataFrame, axis: str) -> "Figure":
@@ -34,6 +34,8 @@ def draw_dots(run: Run, table: pd.DataFrame, axis: str) -> "Figure":
         draw_panel(axes, run, table[table["panel"] == panels[place]], metrics)
         axes.set_title(panels[place], loc="left")
         axes.set_xlabel(axis)
+        if axis.startswith("AUROC"):
+            axes.axvline(50, color=style.GREY, linewidth=0.8, linestyle="--", zorder=0)  # chance
     if panels:
         name_lines(grid, metrics)
         add_legend(figure, run, table)
@@ -55,11 +57,7 @@ def draw_panel(axes: "Axes", run: Run, rows: pd.DataFrame, metrics: list[str]) -
 
 def name_lines(grid: Any, metrics: list[str]) -> None:
     """The names of the lines, the first on top."""
-    names = []
-    for metric in metrics:
-        for ending in ENDINGS:
-            metric = metric.removesuffix(ending)
-        names.append(metric.replace("_", " "))
+    names = [in_words(metric) for metric in metrics]
     for axes in grid[:, 0]:
         axes.set_yticks(range(len(names)), names, fontsize=9)
     grid[0, 0].set_ylim(len(names) - 0.5, -0.5)

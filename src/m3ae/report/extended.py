@@ -12,7 +12,7 @@ from m3ae.report.lines import draw_lines
 from m3ae.report.paper import label
 from m3ae.report.results import find_record, record_path
 from m3ae.report.tables import COLUMNS
-from m3ae.report.targets import TARGETS
+from m3ae.report.targets import TARGETS, in_words
 
 
 def make_extended(run: Run, name: str) -> None:
@@ -84,13 +84,8 @@ def wide(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
     cells: dict[str, dict[str, str]] = {}
     for row in rows.to_dict("records"):
         text = f"{rounded(row['ours'])} {interval(row['low'], row['high'])}"
-        cells.setdefault(label(run, row["model"]), {})[readable(row["metric"])] = text
+        cells.setdefault(label(run, row["model"]), {})[in_words(row["metric"])] = text
     return pd.DataFrame(cells).fillna(NOTHING).rename_axis("")
-
-
-def readable(metric: str) -> str:
-    """A metric's name in words."""
-    return metric.replace("_", " ")
 
 
 def describe(run: Run, name: str, table: pd.DataFrame) -> str:

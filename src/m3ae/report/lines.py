@@ -56,3 +56,4 @@ def draw_panel(axes: "Axes", run: Run, rows: pd.DataFrame) -> None:
         axes.fill_between(own["radius"], own["low"], own["high"], alpha=0.15, linewidth=0, **look)
     axes.set_ylim(bottom=0)
     axes.margins(x=0.02)
+    axes.locator_params(axis="x", nbins=3)

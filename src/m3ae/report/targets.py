@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from m3ae.config import Run
+from m3ae.evaluate.detect.labels import LABELS
 
 
 class Target(NamedTuple):
@@ -24,6 +25,27 @@ MANY = (
     "Nothing is chosen here, and no interval is adjusted for the number of rows: the best of many is best "
     "partly by chance."
 )
+
+WORDS = {"sweep": "best of the sweep", "logistic": "logistic regression", "knn": "nearest neighbours"}
+AUROC = "_auroc"
+
+
+def is_no_difference(metric: str) -> bool:
+    """Whether a metric of `captions` is a share, which a chart from 0 to 100 can show."""
+    corrected = metric.startswith("image_to_text_minus")  # for how likely the caption is anyway
+    return not metric.endswith("_gain") and (corrected or "_minus_" not in metric)
+
+
+def in_words(metric: str) -> str:
+    """A metric's name for people: `shots5` is `5 per class`, `vim_auroc` is `ViM`."""
+    score, _, kind = metric.rpartition("_")
+    if kind in ("auroc", "in", "out", "fpr95") and (label := LABELS.get(score.removesuffix("_aupr"))):
+        ending = {"auroc": "", "in": ", AUPR in", "out": ", AUPR out", "fpr95": ", FPR@95"}[kind]
+        return label.name + ending
+    if metric.startswith("shots"):
+        return f"{metric.removeprefix('shots')} per class"
+    return WORDS.get(metric, metric.removesuffix(AUROC).replace("_", " "))
+
 
 TARGETS = {
     "probes": Target(
@@ -64,7 +86,7 @@ TARGETS = {
         "Words predicted from images, image-text retrieval on a small gallery, questions as clozes, concepts "
         "from text and joint features (%).",
         lambda _: ["captions"],
-        lambda metric: not metric.endswith(("_gain", "_prior")),
+        is_no_difference,
         "%",
     ),
 }
