@@ -14,7 +14,7 @@ from PIL import Image
 from scipy import ndimage
 
 from m3ae.errors import UserError
-from m3ae.evaluate.shift import blur, digital, frost, noise, weather, zoom
+from m3ae.evaluate.shift import blur, corruptions, digital, frost, noise, weather, zoom
 from m3ae.evaluate.shift.constants import CIFAR, IMAGENET, TINY_IMAGENET
 from m3ae.evaluate.shift.corruptions import (
     ALEXNET_ERRORS,
@@ -121,6 +121,47 @@ def test_constants_are_those_of_the_nearest_size(side, constants):
     assert {len(each) for each in constants.values()} == {5}
 
 
+@pytest.mark.parametrize(
+    ("side", "constants", "digest"),
+    [
+        (32, CIFAR, "9e2beff580093b61"),
+        (64, TINY_IMAGENET, "ee32ccd3025b1db8"),
+        (224, IMAGENET, "84fdb9a9575b30b5"),
+    ],
+)
+def test_constants_are_the_authors(side, constants, digest):
+    """Golden: digests of the tables `c` in the authors' scripts, read as Python, not of ours.
+
+    A line is a kind and a severity's values, as they write them: all factors of a zoom, lengths in pixels.
+    """
+    lines = []
+    for kind in sorted(constants):
+        for constant in constants[kind]:
+            values = np.array(constant, dtype=float)
+            if kind == "zoom_blur":
+                values = np.arange(1, *constant)
+            elif kind == "elastic_transform":
+                values = values * side
+            lines.append(" ".join([kind, *(f"{value:.9g}" for value in values)]))
+    assert hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16] == digest
+
+
+def test_no_two_kinds_severities_items_or_seeds_share_their_draws(monkeypatch):
+    drawn = []
+
+    def draw(image, constant, random):
+        drawn.append(random.random())
+        return image
+
+    for kind in KINDS:
+        monkeypatch.setitem(corruptions.FUNCTIONS, kind, draw)
+        for severity in SEVERITIES:
+            for seed in (0, 1):
+                for item in (0, 1):
+                    corrupt(PICTURE, kind, severity, seed=seed, item=item)
+    assert len(set(drawn)) == len(drawn) == 15 * 5 * 2 * 2
+
+
 def test_what_imagenet_c_does_not_have_is_refused():
     with pytest.raises(UserError, match=r"corruption 'rain': expected one of gaussian_noise, "):
         corrupt(PICTURE, "rain", 1, seed=0, item=0)
@@ -204,8 +245,9 @@ def naive_plasma(side, decay, draws):
 
 def test_fog_adds_a_cloud_and_keeps_the_brightest_value():
     cloud = naive_plasma(16, 2.5, random())[:12, :12, None]
-    expected = (SMALL + 0.75 * cloud) * SMALL.max() / (SMALL.max() + 0.75)
-    np.testing.assert_allclose(weather.fog(SMALL, (0.75, 2.5), random()), expected)
+    for image in (SMALL, 0.6 * SMALL):  # the second one's brightest value is not white
+        expected = (image + 0.75 * cloud) * image.max() / (image.max() + 0.75)
+        np.testing.assert_allclose(weather.fog(image, (0.75, 2.5), random()), expected)
 
 
 def test_snow_whitens_the_image_and_falls_both_ways():
@@ -371,6 +413,32 @@ def test_an_affine_map_takes_three_points_to_where_they_are_shaken():
         assert centre == pytest.approx((row + moves[channel, 1], column + moves[channel, 0]), abs=0.3)
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_an_affine_map_mirrors_the_image_behind_its_edge(seed):
+    """The map by its three points and the pixels one by one; the mirror stands on the last pixel."""
+    shake, side = 2.0, 12
+    moves = random(seed).uniform(-shake, shake, size=(3, 2))[:, ::-1]  # drawn as columns, rows
+    before = np.array([[10, 10], [2, 10], [2, 2]], dtype=float)  # 6 plus or minus 4
+    system = np.column_stack([before + moves, np.ones(3)])
+    to_row, to_column = np.linalg.solve(system, before[:, 0]), np.linalg.solve(system, before[:, 1])
+    found, num_outside = digital.affine(SMALL, shake, random(seed)), 0
+
+    def pixel(row, column):
+        mirrored = [side - 1 - abs(side - 1 - abs(place)) for place in (row, column)]
+        return SMALL[mirrored[0], mirrored[1]]
+
+    for row in range(side):
+        for column in range(side):
+            y, x = (float(line @ [row, column, 1]) for line in (to_row, to_column))
+            num_outside += not (0 <= y <= side - 1 and 0 <= x <= side - 1)
+            top, left = math.floor(y), math.floor(x)
+            down, right = y - top, x - left
+            expected = (1 - down) * ((1 - right) * pixel(top, left) + right * pixel(top, left + 1))
+            expected += down * ((1 - right) * pixel(top + 1, left) + right * pixel(top + 1, left + 1))
+            np.testing.assert_allclose(found[row, column], expected, atol=1e-9)
+    assert num_outside > 10  # so that there is something to see
+
+
 @pytest.mark.parametrize(
     ("severity", "quality", "share"),
     [(1, 65, 0.9), (2, 58, 0.8), (3, 50, 0.7), (4, 40, 0.6), (5, 25, 0.5)],
@@ -394,6 +462,13 @@ def test_alexnet_has_a_mean_corruption_error_of_100():
     assert mean_corruption_error(errors, ALEXNET_ERRORS) == pytest.approx(100)
     assert mean_corruption_error(errors / 2, ALEXNET_ERRORS) == pytest.approx(50)
     assert len(ALEXNET_ERRORS) == 15
+
+
+def test_the_errors_of_alexnet_are_the_published_ones():
+    """As google-research/augmix (imagenet.py, ALEXNET_ERR) lists them, shares in ImageNet-C's order."""
+    noises, blurs = [0.886428, 0.894468, 0.922640], [0.819880, 0.826268, 0.785948, 0.798360]
+    weathers, digitals = [0.866816, 0.826572, 0.819324, 0.564592], [0.853204, 0.646056, 0.717840, 0.606500]
+    np.testing.assert_allclose(ALEXNET_ERRORS, 100 * np.array(noises + blurs + weathers + digitals))
 
 
 def test_the_mean_corruption_error_by_hand():

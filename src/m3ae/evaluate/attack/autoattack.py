@@ -17,7 +17,14 @@ NUM_TARGETS = 9
 
 
 def apgd_targeted(
-    victim: nn.Module, images: Images, labels: Labels, radius: float, norm: str, random: torch.Generator
+    victim: nn.Module,
+    images: Images,
+    labels: Labels,
+    radius: float,
+    norm: str,
+    random: torch.Generator,
+    *,
+    steps: int = 100,
 ) -> Images:
     """APGD with the targeted DLR loss, once for each of nine targets (all others, where there are fewer)."""
     found, all_targets = images.clone(), targets_of(victim, images, labels, NUM_TARGETS)
@@ -27,7 +34,7 @@ def apgd_targeted(
             break
         rows = still.nonzero()[:, 0]
         loss = targeted_dlr(targets[rows])
-        found[rows] = apgd(victim, images[rows], labels[rows], radius, norm, random, loss=loss)
+        found[rows] = apgd(victim, images[rows], labels[rows], radius, norm, random, loss=loss, steps=steps)
     return found
 
 

@@ -1,7 +1,7 @@
 """Balls about images: norms, steepest steps, projections. Everything stays in [0, 1] too."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from m3ae.evaluate.attack.victim import Images
@@ -16,8 +16,8 @@ def size(change: Images, norm: str) -> Float[Tensor, " batch"]:
     return flat.abs().amax(dim=1) if norm == "linf" else flat.norm(dim=1)
 
 
-def per_image(values: Float[Tensor, " batch"]) -> Float[Tensor, "batch 1 1 1"]:
-    """One number for each image, to be multiplied with images."""
+def per_image(values: Shaped[Tensor, " batch"]) -> Shaped[Tensor, "batch 1 1 1"]:
+    """One number or truth for each image, to be combined with images."""
     return values.view(-1, 1, 1, 1)
 
 

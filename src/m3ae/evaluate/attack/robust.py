@@ -3,13 +3,15 @@
 import hashlib
 import json
 import re
+import sys
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Bool
-from torch import nn
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from m3ae.errors import UserError
@@ -20,6 +22,7 @@ from m3ae.files import write_text
 
 NAMED: dict[str, Attack] = {"fgsm": fgsm, **STANDARD, "autoattack": autoattack}
 Right = Bool[np.ndarray, "radii images"]
+Truths = Bool[Tensor, " batch"]
 
 
 def attack_of(name: str) -> Attack:
@@ -48,48 +51,65 @@ def robust_correct(
 
     An image that is wrong without an attack is wrong at every radius; one that fell at a radius has fallen
     at all larger ones, whose balls contain it. Finished batches lie in ``store`` under ``key``, a hash of
-    what is attacked: others' are left alone.
+    what is attacked: another key's are left alone, and a line says so.
     """
     if sorted(set(radii)) != list(radii):
         raise UserError(f"attack {attack}: expected rising radii, got {radii}")
-    function, rows = attack_of(attack), []
-    for start in tqdm(range(0, len(images), batch_size), desc=f"{attack}, {norm}", disable=None):
-        part = slice(start, start + batch_size)
+    series = Series(victim, attack_of(attack), attack, norm, radii, seed, batch_size, folder_of(store, key))
+    starts = range(0, len(images), batch_size)
+    bar = tqdm(starts, desc=f"{attack}, {norm}", disable=None)
+    return np.concatenate([series.batch(images, labels, start) for start in bar], axis=1)
+
+
+@dataclass(frozen=True)
+class Series:
+    """One attack at rising radii, a batch at a time."""
+
+    victim: nn.Module
+    function: Attack
+    attack: str
+    norm: str
+    radii: list[float]
+    seed: int
+    batch_size: int
+    folder: Path
+
+    def batch(self, images: Images, labels: Labels, start: int) -> Right:
+        """The batch that begins at ``start``: from the store, what of it was attacked before."""
+        part = slice(start, start + self.batch_size)
         x, y = images[part], labels[part]
-        right, each = is_right(victim, x, y), []
-        for radius in radii:
-            name = batch_name(key, attack, norm, radius, seed, start, batch_size)
-            right = right & attacked(
-                function, victim, x, y, radius, norm, right, store / f"{name}.json", name
-            )
+        right, each = is_right(self.victim, x, y), []
+        for place, radius in enumerate(self.radii):
+            draws = digest(self.seed, self.attack, self.norm, radius, start)
+            path = self.folder / f"{digest(draws, self.batch_size, *self.radii[:place])}.json"
+            if not path.is_file():
+                left = self.survivors(x, y, right, radius, torch.Generator().manual_seed(int(draws[:15], 16)))
+                write_text(path, json.dumps(left.int().tolist()))
+            right = right & torch.tensor(json.loads(path.read_text()), dtype=torch.bool, device=right.device)
             each.append(right.cpu().numpy())
-        rows.append(np.stack(each))
-    return np.concatenate(rows, axis=1)
+        return np.stack(each)
+
+    def survivors(
+        self, images: Images, labels: Labels, right: Truths, radius: float, random: torch.Generator
+    ) -> Truths:
+        """Of the images that are ``right`` so far, those that still are after the attack."""
+        left, rows = right.clone(), right.nonzero()[:, 0]
+        if len(rows):
+            found = self.function(self.victim, images[rows], labels[rows], radius, self.norm, random)
+            left[rows] = is_right(self.victim, found, labels[rows])
+        return left
 
 
-def attacked(
-    function: Attack,
-    victim: nn.Module,
-    images: Images,
-    labels: Labels,
-    radius: float,
-    norm: str,
-    right: torch.Tensor,
-    path: Path,
-    name: str,
-) -> torch.Tensor:
-    """Whether each image of a batch survives one radius; from the store if it was attacked before."""
-    if path.is_file():
-        return torch.tensor(json.loads(path.read_text()), dtype=torch.bool, device=images.device)
-    survives, rows = right.clone(), right.nonzero()[:, 0]
-    if len(rows):
-        random = torch.Generator().manual_seed(int(name[:15], 16))
-        found = function(victim, images[rows], labels[rows], radius, norm, random)
-        survives[rows] = is_right(victim, found, labels[rows])
-    write_text(path, json.dumps(survives.int().tolist()))
-    return survives
+def folder_of(store: Path, key: str) -> Path:
+    """Where results of ``key`` lie. Says so where the store holds only those of other keys."""
+    folder = store / digest(key)[:16]
+    if store.is_dir() and not folder.is_dir() and any(store.iterdir()):
+        tqdm.write(
+            f"attack: {store} holds results of other weights or settings; they are not used", sys.stderr
+        )
+    return folder
 
 
-def batch_name(*parts: object) -> str:
-    """What a batch's result is stored under, and its random numbers are drawn from."""
+def digest(*parts: object) -> str:
+    """64 hexadecimal digits, for a name or a seed: the same for the same parts."""
     return hashlib.sha256(json.dumps([str(part) for part in parts]).encode()).hexdigest()

@@ -34,7 +34,7 @@ def square(
     best = project(start(images, radius, random), images, radius, norm)
     lowest = margin(victim(best), labels)
     for query in range(1, queries):
-        going = (lowest > 0).nonzero()[:, 0]
+        going = (lowest >= 0).nonzero()[:, 0]  # a tie is still right
         if not len(going):
             break
         share = share_of_pixels(query, queries)
@@ -102,7 +102,10 @@ def tiles(images: Images, radius: float, random: torch.Generator) -> Images:
 
 
 def energy_step(images: Images, best: Images, radius: float, share: float, random: torch.Generator) -> Images:
-    """Take the change out of one square, and put all that the ball allows into another one."""
+    """Take the change out of one square, and put all that the ball allows into another one (Algorithm 3).
+
+    Each channel of a square has its own sign, its own former direction and its own share of what is free.
+    """
     channels, height, width = images.shape[1:]
     side = max(round((share * height * width) ** 0.5), 3)
     side = min(side + 1 - side % 2, min(height, width))
@@ -113,7 +116,7 @@ def energy_step(images: Images, best: Images, radius: float, share: float, rando
     left = (radius**2 - size(change, "l2").square()).clamp(min=0)  # of the ball, not used so far
     in_windows = (change * inside).square().sum(dim=(2, 3))
     flips = signs((len(images), 1, 1, channels), random, images)
-    old = change[to] / (change[to].flatten(1).norm(dim=1).view(-1, 1, 1, 1) + 1e-10)
+    old = change[to] / (change[to].square().sum(dim=(1, 2), keepdim=True).sqrt() + 1e-10)
     new = flips * pattern(side, random).to(images)[None, :, :, None] + old
     norms = new.square().sum(dim=(1, 2), keepdim=True).sqrt() + 1e-10
     wanted = (left[:, None] / channels + in_windows).sqrt()[:, None, None, :]
