@@ -70,3 +70,11 @@ def test_changed_code_is_told_from_changed_results(tmp_path, monkeypatch):
     assert facts["uncommitted_changes"] is False
     (tmp_path / "code.py").write_text("2")
     assert provenance(time.time())["uncommitted_changes"] is True
+
+
+def test_a_library_that_is_not_installed_has_no_version(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("m3ae.records.LIBRARIES", ("numpy", "no-such-library"))
+    versions = provenance(time.time())["versions"]
+    assert versions["no-such-library"] is None
+    assert versions["numpy"] == np.__version__

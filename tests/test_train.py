@@ -183,3 +183,16 @@ def test_a_folder_that_cannot_be_written_is_named(run):
     run.paths.results("mae-b100").write_text("a file where the folder should be")
     with pytest.raises(UserError, match=r"results/micro/mae-b100/encoder.safetensors: cannot be written"):
         pretrain(run, "mae-b100")
+
+
+def test_results_that_cannot_be_written_lose_no_step(run, capsys):
+    folder = run.paths.results("m3ae-b100")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.write_text("a file where the folder should be")
+    with pytest.raises(UserError, match=r"cannot be written"):
+        pretrain(run, "m3ae-b100")
+    folder.unlink()
+    pretrain(run, "m3ae-b100")
+    assert "going on from step 40 of 40" in capsys.readouterr().err
+    assert read_record(run.paths.record("m3ae-b100", "pretrain")).details["steps"] == 40
+    assert len(run.paths.step_log("m3ae-b100").read_text().splitlines()) == 8

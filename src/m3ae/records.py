@@ -5,7 +5,7 @@ import platform
 import subprocess
 import time
 import zlib
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,8 +102,16 @@ def provenance(started: float) -> dict[str, Any]:
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "wall_s": round(time.time() - started, 1),
         "machine": machine(),
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
+        "versions": {"python": platform.python_version(), **{name: installed(name) for name in LIBRARIES}},
     }
+
+
+def installed(library: str) -> str | None:
+    """Version of a library; None where it was not installed (a copy on the path, or a part left out)."""
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return None
 
 
 def machine() -> dict[str, Any]:

@@ -98,7 +98,7 @@ def version_rows(records: list[Record]) -> list[dict[str, str]]:
     versions: dict[str, dict[str, None]] = defaultdict(dict)
     for record in records:
         for library, version in record.provenance.get("versions", {}).items():
-            versions[library][version] = None
+            versions[library][version or "not installed"] = None
     return [{"library": library, "version": ", ".join(found)} for library, found in versions.items()]
 
 

@@ -132,7 +132,7 @@ class Training:
             self.telling.line(done, lr, self.interval)
             self.interval = Interval()
         self.telling.picture(done)
-        if save_now or stop_now:
+        if save_now or stop_now or done == last:  # the last too: results that cannot be written lose no step
             self.state.save(done, self.interval)
         if stop_now and done < last:
             raise self.ranks.once(
