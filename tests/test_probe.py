@@ -45,7 +45,7 @@ def test_lars_matches_a_numpy_loop_with_a_bias_that_starts_at_zero():
     ours = {name: torch.nn.Parameter(torch.from_numpy(array.copy())) for name, array in start.items()}
     optimizer = Lars(ours.values(), lr=0.0, momentum=0.9, trust_coefficient=0.001)
     for rate, gradients in zip(rates, steps, strict=True):
-        optimizer.param_groups[0]["lr"] = rate
+        optimizer.lr = rate
         for name, parameter in ours.items():
             parameter.grad = torch.from_numpy(gradients[name].copy())
         optimizer.step()

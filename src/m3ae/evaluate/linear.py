@@ -80,7 +80,7 @@ def fit(
     optimizer = Lars(probe.linear.parameters(), 0.0, recipe.momentum, recipe.trust_coefficient)
     for step, rows in enumerate(shuffled_batches(len(x), batch_size, recipe.epochs, generator)):
         rows = rows.to(x.device)
-        optimizer.param_groups[0]["lr"] = learning_rate(step, peak, num_warmup, num_steps)
+        optimizer.lr = learning_rate(step, peak, num_warmup, num_steps)
         optimizer.zero_grad()
         F.cross_entropy(probe(x[rows]), classes[rows]).backward()
         optimizer.step()

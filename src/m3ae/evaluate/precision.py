@@ -2,7 +2,6 @@
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
-from sklearn.metrics import average_precision_score
 
 from m3ae.evaluate.bootstrap import Interval, percentiles, resampled_counts
 
@@ -12,6 +11,8 @@ Scores = Float[np.ndarray, "images concepts"]
 
 def precisions(labels: Labels, scores: Scores) -> list[float]:
     """Average precision of each concept."""
+    from sklearn.metrics import average_precision_score  # a second, for those who read records alone
+
     pairs = zip(labels.T, scores.T, strict=True)
     return [float(average_precision_score(truth, score)) for truth, score in pairs]
 

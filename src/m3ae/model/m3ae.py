@@ -40,7 +40,7 @@ class M3AE(nn.Module):
             self.image_mask_token = nn.Parameter(torch.empty(a.decoder_width))
             self.image_head = Linear(a.decoder_width, a.patch_values)
         if a.has_text:
-            self.word_embedding = nn.Embedding(a.vocab_size, a.width)
+            self.word_embedding = nn.Embedding(a.vocab_size, a.width, _weight=without_memory(a))
         if a.has_text and a.has_decoder:
             self.text_mask_token = nn.Parameter(torch.empty(a.decoder_width))
             self.text_head = nn.Linear(a.decoder_width, a.vocab_size)
@@ -61,11 +61,19 @@ class M3AE(nn.Module):
 
     def add_positions(self) -> None:
         """Fixed positions: not parameters, not in checkpoints."""
-        for name, positions in fixed_positions(self.architecture).items():
-            self.register_buffer(name, positions, persistent=False)
+        device = torch.get_default_device()
+        with torch.device("cpu"):  # on "meta" an arange imports torch's compiler: 2 seconds
+            fixed = fixed_positions(self.architecture)
+        for name, positions in fixed.items():
+            self.register_buffer(name, positions.to(device), persistent=False)
 
     def init_weights(self) -> None:
-        """The authors' initialisation; positions, LayerNorms and their like are constant."""
+        """The authors' initialisation; positions, LayerNorms and their like are constant.
+
+        Without memory there is nothing to initialise (and torch would import its compiler for it: 2 seconds).
+        """
+        if self.cls_token.is_meta:
+            return
         self.apply(init_linear)
         init_normal(*(p for name, p in self.named_parameters(recurse=False)))
         if self.architecture.has_text:
@@ -304,6 +312,11 @@ class M3AE(nn.Module):
             encoded.image_shuffle.is_hidden if encoded.image_shuffle else None,
             encoded.text_shuffle.is_hidden if encoded.text_shuffle else None,
         )
+
+
+def without_memory(a: Architecture) -> Float[Tensor, "words dim"] | None:
+    """Weights for an embedding on "meta", where drawing them imports torch's compiler; elsewhere None."""
+    return torch.empty(a.vocab_size, a.width) if torch.get_default_device().type == "meta" else None
 
 
 def fixed_positions(a: Architecture) -> dict[str, Float[Tensor, "tokens dim"]]:

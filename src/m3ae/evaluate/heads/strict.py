@@ -60,7 +60,7 @@ def fit_strict(
     optimizer = Lars(probe.linear.parameters(), 0.0, recipe.momentum, recipe.trust_coefficient)
     accuracies, best = [], probe
     for step, (images, classes) in steps.batches(epochs_of, recipe.epochs):
-        optimizer.param_groups[0]["lr"] = learning_rate(step, peak, num_warmup, num_steps)
+        optimizer.lr = learning_rate(step, peak, num_warmup, num_steps)
         take_step(probe, optimizer, encode, images, classes)
         if step % steps.per_epoch == 0:
             accuracies.append(accuracy(probe, test))
