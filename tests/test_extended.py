@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from click.testing import CliRunner
 from sklearn.metrics import average_precision_score, roc_auc_score
 from tokenizers import Tokenizer
@@ -19,7 +20,10 @@ from m3ae.errors import UserError
 from m3ae.evaluate.attack.robustness import run_robustness
 from m3ae.evaluate.detect.detection import run_detection
 from m3ae.evaluate.detect.scores import SCORES
+from m3ae.evaluate.heads import augmented
+from m3ae.evaluate.heads.augmented import run_augmented
 from m3ae.evaluate.heads.probes import run_probes
+from m3ae.evaluate.heads.views import AugmentedImages, settings_for
 from m3ae.evaluate.scores import max_softmax_score
 from m3ae.evaluate.shift.corruptions import ALEXNET, corrupt
 from m3ae.evaluate.shift.shifted import changes, evenly, run_shift
@@ -84,6 +88,59 @@ def test_probes_are_chosen_on_training_images_alone(quick, monkeypatch):
         if name.startswith("shots")
     }
     assert other.metrics["knn"].value != record.metrics["knn"].value
+
+
+def test_heads_on_augmented_images_are_the_authors_probe_its_best_epoch_and_fine_tuning(quick):
+    run_augmented(quick, MODEL)
+    record = read_record(quick.paths.record(MODEL, "augmented-shade"))
+    assert set(record.metrics) == {"linear", "linear_selected_on_test", "finetuned"}
+    of_each_epoch = record.details["linear"]["of_each_epoch"]
+    assert len(of_each_epoch) == 3 + 1  # after the first step of each epoch, and after the last step
+    assert record.metrics["linear"].value == pytest.approx(of_each_epoch[-1])
+    assert record.details["linear_selected_on_test"]["num_test"] == 16  # of 24: whole batches of 16 alone
+    chosen = read_record(quick.paths.record(MODEL, "probe-shade")).details["base_lr"]
+    assert record.details["linear"]["base_lr"] == chosen
+    run_augmented(quick, MODEL)
+    again = read_record(quick.paths.record(MODEL, "augmented-shade"))
+    assert (again.metrics, again.details) == (record.metrics, record.details)
+
+
+def test_test_labels_move_the_selected_epoch_alone(quick, monkeypatch):
+    """What is chosen on the test set says so; nothing else of the target looks at it before its end."""
+    run_augmented(quick, MODEL)
+    path = quick.paths.record(MODEL, "augmented-shade")
+    before, true = read_record(path), EvalImages.labels
+    weights = {}
+    monkeypatch.setattr(
+        augmented, "is_correct", lambda probe, *test: weights.setdefault(len(weights), probe) and test[1] >= 0
+    )
+    run_augmented(quick, MODEL)
+    first = weights.copy()
+    weights.clear()
+    monkeypatch.setattr(
+        Features,
+        "labels",
+        lambda self, d, split, label, n: (true(EvalImages(quick, d, split), label) + (split == "test")) % n,
+    )
+    run_augmented(quick, MODEL)
+    assert torch.equal(first[0].linear.weight, weights[0].linear.weight)  # the last epoch's
+    after = read_record(path)
+    assert after.details["linear"]["base_lr"] == before.details["linear"]["base_lr"]
+
+
+def test_an_epoch_is_whole_batches_in_its_own_order_and_crops(quick):
+    settings = settings_for(quick, MODEL, quick.extended.augmented)
+    classes = EvalImages(quick, "scenes", "train").labels("shade")
+    images = AugmentedImages(quick, quick.task("shade"), settings, classes)
+    first, again, second = (list(images.epoch(epoch, 16)) for epoch in (0, 0, 1))
+    assert [len(batch) for batch, _ in first] == [16, 16, 16]  # of 60
+    assert all(torch.equal(a, b) for (a, _), (b, _) in zip(first, again, strict=True))
+    assert not torch.equal(first[0][1], second[0][1])
+    ranks = {shade: [] for shade in range(3)}
+    for batch, shades in first:
+        for image, shade in zip(batch, shades.tolist(), strict=True):
+            ranks[shade].append(image.mean().item())
+    assert max(ranks[0]) < min(ranks[1]) < max(ranks[1]) < min(ranks[2])  # an image keeps its class
 
 
 def test_every_score_has_its_four_metrics_as_scikit_learn_gives_them(quick):
@@ -154,7 +211,8 @@ def test_under_attack_accuracy_falls_from_the_clean_one(quick):
 def test_tables_and_charts_have_every_number_with_its_interval(quick):
     run_probes(quick, MODEL)
     run_robustness(quick, MODEL)
-    for name in ("probes", "robustness"):
+    run_augmented(quick, MODEL)
+    for name in ("probes", "augmented", "robustness"):
         make_extended(quick, name)
         table = pd.read_csv(quick.paths.reports / f"{name}.csv")
         assert (table["low"] <= table["ours"]).all()

@@ -55,6 +55,7 @@ RUN = {
         "detection": {
             "pairs": [{"name": "textures", "task": "shade", "out": {"dataset": "textures", "split": "test"}}]
         },
+        "augmented": {"tasks": ["shade"], "epochs": 3, "finetune": {"epochs": 2, "batch_size": 20}},
         "shift": {"natural": []},
         "robustness": {"task": "shade"},
     },

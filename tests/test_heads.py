@@ -11,10 +11,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from m3ae.config.evaluation import Probe, Task
+from m3ae.config.extended import FineTune
 from m3ae.errors import UserError
 from m3ae.evaluate.heads import finetune as finetune_module
 from m3ae.evaluate.heads.fewshot import draw_rows, few_shot
-from m3ae.evaluate.heads.finetune import FineTuned, Recipe, finetune, make_mix, make_optimizer
+from m3ae.evaluate.heads.finetune import FineTuned, finetune, make_mix, make_optimizer
 from m3ae.evaluate.heads.knn import knn, vote
 from m3ae.evaluate.heads.logistic import fit_logistic
 from m3ae.evaluate.heads.strict import fit_strict
@@ -412,8 +413,16 @@ def one_order(images, classes, size):
     return lambda epoch: zip(images.split(size), classes.split(size), strict=True)
 
 
+def tuning(epochs=100, warmup_epochs=5, batch_size=1024, **changes):
+    """MAE's recipe for ViT-B, with changes."""
+    facts = {"base_lr": 1e-3, "weight_decay": 0.05, "betas": [0.9, 0.999], "layer_decay": 0.75}
+    facts |= {"label_smoothing": 0.1, "mixup": 0.8, "cutmix": 1.0, "pooling": "mean"}
+    facts |= {"rand_augment": "", "erase": 0.0, **changes}
+    return FineTune(epochs=epochs, warmup_epochs=warmup_epochs, batch_size=batch_size, **facts)
+
+
 def test_every_layer_has_its_share_of_the_rate():
-    recipe = Recipe(layer_decay=0.7)
+    recipe = tuning(layer_decay=0.7)
     model = FineTuned(M3AE(SMALL), 5, "mean", torch.Generator())
     groups = make_optimizer(model, recipe).param_groups
     shares = {id(p): (group["lr_scale"], group["weight_decay"]) for group in groups for p in group["params"]}
@@ -433,7 +442,7 @@ def test_every_layer_has_its_share_of_the_rate():
 def test_the_first_step_moves_every_layer_by_its_own_rate(monkeypatch):
     monkeypatch.setattr(finetune_module, "HEAD_STD", 1.0)  # else AdamW's eps matters beside the gradients
     encoder, (images, classes) = M3AE(SMALL), shades(32)
-    recipe = Recipe(1, 0, 32, base_lr=0.08, layer_decay=0.5, mixup=0.0, cutmix=0.0)
+    recipe = tuning(1, 0, 32, base_lr=0.08, layer_decay=0.5, mixup=0.0, cutmix=0.0)
     tuned = finetune(encoder, one_order(images, classes, 32), 32, 2, recipe, seed=0)
     for i, block in enumerate(encoder.encoder.blocks):
         moved = (tuned.encoder.encoder.blocks[i].fc2.bias - block.fc2.bias).abs()
@@ -445,7 +454,7 @@ def test_the_first_step_moves_every_layer_by_its_own_rate(monkeypatch):
 def test_fine_tuning_learns_without_touching_the_encoder_and_gives_the_same_bits():
     encoder, (images, classes) = M3AE(SMALL), shades(128)
     before = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
-    recipe = Recipe(10, 1, 32, base_lr=4e-2)
+    recipe = tuning(10, 1, 32, base_lr=4e-2)
     encoder.requires_grad_(False).eval()
     first, second = (
         finetune(encoder, one_order(images, classes, 32), 128, 2, recipe, seed=seed) for seed in (0, 0)
@@ -463,7 +472,7 @@ def test_fine_tuning_learns_without_touching_the_encoder_and_gives_the_same_bits
 
 @pytest.mark.parametrize(("mixup", "cutmix"), [(0.8, 1.0), (0.8, 0.0), (0.0, 1.0), (0.0, 0.0)])
 def test_mixed_targets_sum_to_one_and_draws_are_keyed(mixup, cutmix):
-    mix = make_mix(Recipe(mixup=mixup, cutmix=cutmix), 2, seed=3)
+    mix = make_mix(tuning(mixup=mixup, cutmix=cutmix), 2, seed=3)
     images, classes = shades(8)
     kept, state = images.clone(), np.random.get_state()[1].copy()
     for step in range(20):
@@ -479,9 +488,9 @@ def test_mixed_targets_sum_to_one_and_draws_are_keyed(mixup, cutmix):
 def test_an_odd_batch_cannot_be_mixed_and_a_loss_of_nan_stops():
     images, classes = shades(9)
     with pytest.raises(UserError, match=r"batches of an even size, got 9 images"):
-        finetune(M3AE(SMALL), one_order(images, classes, 9), 9, 2, Recipe(1, 0), seed=0)
+        finetune(M3AE(SMALL), one_order(images, classes, 9), 9, 2, tuning(1, 0), seed=0)
     images[3] = float("nan")
     with pytest.raises(UserError, match=r"diverged at step 0; lower base_lr"):
         finetune(
-            M3AE(SMALL), one_order(images, classes, 9), 9, 2, Recipe(1, 0, mixup=0.0, cutmix=0.0), seed=0
+            M3AE(SMALL), one_order(images, classes, 9), 9, 2, tuning(1, 0, mixup=0.0, cutmix=0.0), seed=0
         )

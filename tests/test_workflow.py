@@ -94,6 +94,15 @@ def test_the_whole_of_each_run_can_be_planned(tmp_path, monkeypatch, name, model
     ):
         assert rules[rule] == 1
     assert rules.get("captions", 0) == (run.settings.language is not None)
+    assert "augmented" not in rules  # as dear as the passes of the encoder that it makes
+    assert run.augmented_tasks
+
+
+def test_heads_on_augmented_images_are_a_target_of_their_own(tmp_path):
+    copy_project(tmp_path)
+    rules = planned(tmp_path, "augmented")
+    assert (rules["augmented"], rules["augmented_heads"], rules["probe"], rules["pretrain"]) == (1, 4, 4, 4)
+    assert "heldout" not in rules
 
 
 @pytest.mark.slow

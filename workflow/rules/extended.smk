@@ -31,6 +31,27 @@ rule more_probes:
         "m3ae probes --run {wildcards.run} --model {wildcards.model} --log {log}"
 
 
+rule augmented_heads:
+    """The authors' probe as published, and fine-tuning: the encoder runs again in every epoch."""
+    input:
+        encoder="results/{run}/{model}/encoder.safetensors",
+        features="results/{run}/{model}/features.safetensors",
+        probes=expand(
+            "results/{{run}}/{{model}}/probe-{task}.json", task=run.augmented_tasks
+        ),
+    output:
+        expand(
+            "results/{{run}}/{{model}}/augmented-{task}.json",
+            task=run.augmented_tasks or ["-"],
+        ),
+    log:
+        "logs/{run}/{model}/augmented.log",
+    params:
+        stage=lambda w: run.stage("augmented", w.model),
+    shell:
+        "m3ae augmented --run {wildcards.run} --model {wildcards.model} --log {log}"
+
+
 rule all_scores:
     """Every out-of-distribution score, near and far; reconstruction errors of the autoencoders too."""
     input:
@@ -119,6 +140,24 @@ rule probes:
         stage=run.stage("extended"),
     shell:
         "m3ae figure {params.target} --run {params.run} --log {log}"
+
+
+use rule probes as augmented with:
+    input:
+        expand(
+            "results/{run}/{model}/augmented-{task}.json",
+            run=run.name,
+            model=run.headline,
+            task=run.augmented_tasks,
+        ),
+    output:
+        multiext(f"reports/{run.name}/augmented", ".csv", ".md", ".svg", ".png"),
+    log:
+        f"logs/{run.name}/figure-augmented.log",
+    params:
+        run=run.name,
+        target="augmented",
+        stage=run.stage("extended"),
 
 
 use rule probes as detection with:

@@ -1,4 +1,4 @@
-"""``m3ae probes``, ``detection``, ``shift``, ``robustness``, ``captions``: beyond the paper's figures."""
+"""``m3ae probes``, ``augmented``, ``detection``, ``shift``, ``robustness``, ``captions``: beyond figures."""
 
 import click
 
@@ -22,6 +22,24 @@ def probes(run_name: str, model: str) -> None:
     run_probes(run, model)
     for task in run.tasks:
         print_record(run, model, f"probes-{task}")
+
+
+@click.command()
+@run_option
+@model_option
+@logged
+def augmented(run_name: str, model: str) -> None:
+    """Heads on augmented images: the authors' probe as published, fine-tuning. The encoder runs each epoch.
+
+    Needs the encoder, features.safetensors and probe-TASK.json; writes augmented-TASK.json beside them.
+    """
+    from m3ae.config import load_run
+    from m3ae.evaluate.heads.augmented import run_augmented
+
+    run = load_run(run_name)
+    run_augmented(run, model)
+    for task in run.augmented_tasks:
+        print_metrics(run_name, model, f"augmented-{task}", "")
 
 
 @click.command()

@@ -20,6 +20,7 @@ COMMANDS = {
     "ood": ("evaluate", "Out-of-distribution scores on stored features."),
     "concepts": ("evaluate", "What captions speak of, read off a frozen encoder."),
     "probes": ("extended", "Other probes: many heads, logistic regression, neighbours, few-shot."),
+    "augmented": ("extended", "Heads on augmented images: the authors' probe as published, fine-tuning."),
     "detection": ("extended", "Every out-of-distribution score on stored features."),
     "shift": ("extended", "Accuracy on corrupted images and on sets that others took."),
     "robustness": ("extended", "Accuracy of the probe under attack."),

@@ -5,7 +5,7 @@ import click
 from m3ae.cli.common import logged, run_option
 
 NAMES = ["figure2", "figure3", "figure4", "figure5", "figure6", "curves"]
-NAMES += ["probes", "detection", "shift", "robustness", "captions"]
+NAMES += ["probes", "augmented", "detection", "shift", "robustness", "captions"]
 
 
 @click.command()

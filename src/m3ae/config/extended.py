@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from m3ae.config.base import Positive, Settings
+from m3ae.config.base import Positive, Range, Settings, Share
 from m3ae.config.evaluation import EvalSplit, OodPair
 
 Rates = Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)]
@@ -97,12 +97,66 @@ class Robustness(Settings):
     """What is tried; empty for none."""
 
 
+class FineTune(Settings):
+    """Training a whole encoder with its head: MAE's recipe (He et al. 2021, Table 9); the paper has none."""
+
+    epochs: Positive
+    """Passes over the training images."""
+    warmup_epochs: Annotated[int, Field(ge=0)]
+    """Linear warm-up, then cosine to 0 (epochs)."""
+    batch_size: Positive
+    """Images per step; even where images are mixed."""
+    base_lr: Annotated[float, Field(gt=0)]
+    """Learning rate for a batch of 256."""
+    weight_decay: Annotated[float, Field(ge=0)]
+    """AdamW's weight decay; vectors do not decay."""
+    betas: Range
+    """AdamW's betas."""
+    layer_decay: Annotated[float, Field(gt=0, le=1)]
+    """A layer's rate, as a share of that of the layer above it."""
+    label_smoothing: Share
+    """Share of a target that goes to all classes alike."""
+    mixup: Annotated[float, Field(ge=0)]
+    """Alpha; 0 for none."""
+    cutmix: Annotated[float, Field(ge=0)]
+    """Alpha; 0 for none. With both, each step takes either with equal chance."""
+    pooling: Literal["cls", "mean"]
+    """What the head reads."""
+    rand_augment: str
+    """timm's rule for RandAugment; empty for none."""
+    erase: Share
+    """Chance that a rectangle of an image is erased."""
+
+
+class Augmented(Settings):
+    """Heads whose encoder runs again in every epoch, on augmented images: target `augmented`.
+
+    No part of `all`: it costs as much as the passes of the encoder that it makes.
+    """
+
+    tasks: Annotated[list[str], Field(min_length=1)]
+    """Names of the probe tasks that are trained."""
+    crop_scale: Range
+    """Area of random crops, as shares of the image's."""
+    flip: bool
+    """Mirror half of the images."""
+    epochs: Positive
+    """Passes of the authors' probe; all else is as in `probe`."""
+    select_on_test: bool
+    """Also give the epoch that is best on the *test* set, as the authors do: to compare with their number
+    alone."""
+    finetune: FineTune | None
+    """Null for the probe alone."""
+
+
 class Extended(Settings):
     """Everything beyond the figures."""
 
     rows: Annotated[list[str], Field(min_length=1)]
     """The rows of the grid that are measured; others have the figures alone."""
     probes: Probes
+    augmented: Augmented | None
+    """Null for runs without: `augmented` is then no target."""
     detection: Detection
     shift: Shift
     robustness: Robustness

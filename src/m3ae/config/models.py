@@ -81,6 +81,8 @@ class RunSettings(Settings):
             known(row, self.models, "extended.rows", "models")
         for pair in self.extended.detection.pairs:
             known(pair.task, tasks, f"extended.detection.pairs.{pair.name}.task", "probe.tasks")
+        for task in self.extended.augmented.tasks if self.extended.augmented else ():
+            known(task, tasks, "extended.augmented.tasks", "probe.tasks")
         known(self.extended.robustness.task, tasks, "extended.robustness.task", "probe.tasks")
         for shift in self.extended.shift.natural:
             known(shift.task, tasks, f"extended.shift.natural.{shift.name}.task", "probe.tasks")

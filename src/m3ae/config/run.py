@@ -88,6 +88,12 @@ class Run:
         return [pair.name for pair in extended.detection.pairs] if extended else []
 
     @property
+    def augmented_tasks(self) -> list[str]:
+        """Tasks whose heads are also trained on augmented images; none where `augmented` is no target."""
+        augmented = self.settings.extended and self.settings.extended.augmented
+        return augmented.tasks if augmented else []
+
+    @property
     def readers(self) -> list[str]:
         """Those of them that read captions, where the run measures that."""
         if self.settings.language is None:

@@ -28,6 +28,7 @@ VERSIONS = {
     "concepts": 1,
     "captions": 1,
     "probes": 1,
+    "augmented": 1,
     "detection": 1,
     "shift": 1,
     "robustness": 1,
@@ -180,7 +181,8 @@ def extended(part: str) -> Any:
 
     def select(run: RunSettings, _: Model | None) -> dict[str, Any]:
         added = {"statistics": run.statistics.plain(), "seed": run.seed}
-        return {**(getattr(run.extended, part).plain() if run.extended else {}), **added}
+        own = getattr(run.extended, part) if run.extended else None
+        return {**(own.plain() if own else {}), **added}
 
     return select
 
@@ -242,6 +244,11 @@ SELECT: dict[str, Any] = {
         **extended("probes")(run, _),
         "tasks": [task.plain() for task in run.probe.tasks],
         "validation_share": run.probe.validation_share,
+    },
+    "augmented": lambda run, model: {
+        **extended("augmented")(run, model),
+        "features": {**run.features.plain(), "view": view(run, model)},
+        "probe": run.probe.plain(),
     },
     "detection": extended("detection"),
     "shift": lambda run, _: {

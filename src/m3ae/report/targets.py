@@ -57,6 +57,15 @@ TARGETS = {
         lambda _: True,
         "accuracy (%)",
     ),
+    "augmented": Target(
+        "Heads on augmented images",
+        "Accuracy (%) of heads for which the encoder runs again in every epoch: the authors' linear probe "
+        "after its last epoch, the same at the epoch that is best *on the test set* (as the authors report "
+        "it: too good, for comparison alone), and fine-tuning of the whole encoder.",
+        lambda run: [f"augmented-{task}" for task in run.augmented_tasks],
+        lambda _: True,
+        "accuracy (%)",
+    ),
     "detection": Target(
         "Out-of-distribution detection with every score",
         "AUROC, AUPR with either side as positive, FPR@95 (%; for FPR lower is better) of scores on frozen "

@@ -6,14 +6,14 @@ He et al. 2021 (MAE), Table 9; the paper itself does not fine-tune. Parameter gr
 import copy
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from m3ae.config.extended import FineTune
 from m3ae.data.stream.keyed import MIX, key_of
 from m3ae.data.stream.labelled_view import seeded
 from m3ae.errors import UserError
@@ -26,27 +26,6 @@ from m3ae.torchvision_ops import make_importable
 HEAD_STD = 2e-5  # of the first weights of the head (facebookresearch/mae, main_finetune.py)
 STEM = r"^encoder\.(?:patch_embedding|cls_token|image_type|word_embedding|text_type)"
 BLOCKS = r"^encoder\.encoder\.blocks\.(\d+)"
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """MAE's fine-tuning (He et al. 2021, Table 9, ViT-B); augmentation is the caller's (RandAug (9, 0.5))."""
-
-    epochs: int = 100
-    warmup_epochs: int = 5
-    batch_size: int = 1024
-    base_lr: float = 1e-3
-    """For a batch of 256."""
-    weight_decay: float = 0.05
-    betas: tuple[float, float] = (0.9, 0.999)
-    layer_decay: float = 0.75
-    """A layer's rate, as a share of that of the layer above it."""
-    label_smoothing: float = 0.1
-    mixup: float = 0.8
-    """Alpha; 0 for none."""
-    cutmix: float = 1.0
-    """Alpha; 0 for none. With both, each step takes either with equal chance."""
-    pooling: Literal["cls", "mean"] = "mean"
 
 
 class FineTuned(nn.Module):
@@ -70,7 +49,7 @@ class FineTuned(nn.Module):
 
 
 def finetune(
-    encoder: M3AE, epochs_of: EpochsOf, num_train: int, num_classes: int, recipe: Recipe, seed: int
+    encoder: M3AE, epochs_of: EpochsOf, num_train: int, num_classes: int, recipe: FineTune, seed: int
 ) -> FineTuned:
     """Train a copy of ``encoder`` with a new head; the model after the last step, ready to be applied.
 
@@ -97,7 +76,7 @@ def finetune(
     return model.eval()
 
 
-def make_optimizer(model: FineTuned, recipe: Recipe) -> torch.optim.AdamW:
+def make_optimizer(model: FineTuned, recipe: FineTune) -> torch.optim.AdamW:
     """AdamW whose groups have a share of the rate (`lr_scale`): ``layer_decay ** (layers above)``.
 
     Of ``depth`` blocks, block i (from 1) has ``depth + 1 - i`` layers above it, the embeddings ``depth + 1``,
@@ -107,11 +86,11 @@ def make_optimizer(model: FineTuned, recipe: Recipe) -> torch.optim.AdamW:
     from timm.optim import param_groups_layer_decay
 
     groups = param_groups_layer_decay(model, recipe.weight_decay, layer_decay=recipe.layer_decay)
-    return torch.optim.AdamW(groups, lr=0.0, betas=recipe.betas)
+    return torch.optim.AdamW(groups, lr=0.0, betas=(recipe.betas[0], recipe.betas[1]))
 
 
 def make_mix(
-    recipe: Recipe, num_classes: int, seed: int
+    recipe: FineTune, num_classes: int, seed: int
 ) -> Callable[[int, Batch], tuple[Tensor, Float[Tensor, "batch classes"]]]:
     """The images of a step mixed with their partners, and smoothed targets, whose rows sum to 1.
 
