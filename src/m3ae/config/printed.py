@@ -20,10 +20,17 @@ def printed_models(figure: str | None = None) -> list[str]:
 
 
 def figure_rows(run: Run, figure: str) -> list[str]:
-    """The rows of a run that a figure shows: printed ones; in Figures 3 and 6 those too that none prints."""
-    printed, anywhere = printed_models(figure), set(printed_models())
-    own = figure in ("figure3", "figure6")
-    return [row for row in run.rows if row in printed or (own and row not in anywhere)]
+    """The rows of a run that a figure shows: printed ones; in Figures 3 and 6 those too that none prints,
+    in Figure 6 the baselines beside them."""
+    added = set(run.rows) - set(printed_models()) if figure in ("figure3", "figure6") else set()
+    if figure == "figure6":
+        added |= set(baselines(run))
+    return [row for row in run.rows if row in printed_models(figure) or row in added]
+
+
+def baselines(run: Run) -> list[str]:
+    """The rows that no masked autoencoder is behind: CLIP, then supervised."""
+    return [row for method in ("clip", "supervised") for row in run.models_of(method) if row in run.rows]
 
 
 def figure_models(run: Run, figure: str) -> list[str]:

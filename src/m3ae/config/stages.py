@@ -36,7 +36,7 @@ VERSIONS = {
     "figure3": 2,
     "figure4": 1,
     "figure5": 1,
-    "figure6": 1,
+    "figure6": 2,
     "extended": 1,
     "curves": 2,
     "report": 2,

@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 
 from m3ae.config import Run
+from m3ae.config.printed import baselines
 from m3ae.records import Metric
 from m3ae.report import style
-from m3ae.report.format import interval, percent, rounded
+from m3ae.report.format import absent, interval, percent, rounded
 from m3ae.report.markdown import write_table
 from m3ae.report.paper import label
 from m3ae.report.results import find_record
@@ -32,13 +33,27 @@ def make_figure6(run: Run) -> None:
     alt = describe(run, table)
     write_table(run, NAME, table, alt)
     with style.theme():
-        style.save(draw(run, table[table["panel"] != OURS]), run, NAME, alt)
+        style.save(draw(run, shown(run, table)), run, NAME, alt)
+
+
+def shown(run: Run, table: pd.DataFrame) -> pd.DataFrame:
+    """The printed cells, and the same of the baselines: one row per histogram."""
+    printed, pair = table[table["panel"] != OURS], run.ood_pairs[0]
+    panels = dict(zip(printed["metric"], printed["panel"], strict=True))
+    own = [
+        row | {"metric": metric, "panel": panel}
+        for metric, panel in panels.items()
+        for row in table[table["metric"] == f"{pair}_{metric}"].to_dict("records")
+        if row["model"] in baselines(run)
+    ]
+    return pd.concat([printed, pd.DataFrame(own, columns=table.columns).astype(printed.dtypes)])
 
 
 def draw(run: Run, cells: pd.DataFrame) -> "Figure":
-    """Columns MAE and M3AE, rows Mahalanobis and MSP."""
-    figure = style.new_figure(run, height=6.2)
-    grid = figure.subplots(2, 2)
+    """Columns MAE and M3AE, rows Mahalanobis and MSP, as printed; below them the baselines alike."""
+    rows = len(cells) // 2
+    figure = style.new_figure(run, height=3.1 * rows)
+    grid = figure.subplots(rows, 2, squeeze=False)
     for axes, cell in zip(grid.flat, cells.to_dict("records"), strict=True):
         title = f"{label(run, cell['model'])} · {cell['panel']}"
         axes.set_title(f"{title}\n{caption(cell)}", fontsize=11)
@@ -67,7 +82,8 @@ def add_legend(figure: "Figure", run: Run) -> None:
 def caption(cell: dict[Hashable, Any]) -> str:
     """AUROC with its interval, and the paper's beneath."""
     ours = f"AUROC {rounded(cell['ours'])} {interval(cell['low'], cell['high'])}"
-    return f"{ours.removesuffix(' -')}\npaper, CIFAR: {percent(cell['paper_v1'])}"
+    paper = "not in the paper" if absent(cell["paper_v1"]) else f"paper, CIFAR: {percent(cell['paper_v1'])}"
+    return f"{ours.removesuffix(' -')}\n{paper}"
 
 
 def scores(run: Run, model: str, metric: str) -> Metric | None:
@@ -95,10 +111,10 @@ def draw_histogram(axes: "Axes", metric: Metric, bins: int) -> None:
 
 def describe(run: Run, table: pd.DataFrame) -> str:
     """The chart in words, for those who cannot see it."""
-    cells = table[table["panel"] != OURS]
     values = []
-    for cell in cells.to_dict("records"):
-        numbers = f"{rounded(cell['ours'])} (paper {percent(cell['paper_v1'])})"
+    for cell in shown(run, table).to_dict("records"):
+        paper = "" if absent(cell["paper_v1"]) else f" (paper {percent(cell['paper_v1'])})"
+        numbers = f"{rounded(cell['ours'])}{paper}"
         values.append(f"{label(run, cell['model'])}, {cell['panel']}: {numbers}")
     pair = run.settings.ood.pairs[0]
     subject = f"{pair.task} (in) against {pair.out.dataset} (out)"

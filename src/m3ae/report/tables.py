@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from m3ae.config import Run
-from m3ae.config.printed import printed_models
+from m3ae.config.printed import figure_rows
 from m3ae.evaluate.bootstrap import Interval
 from m3ae.report.paper import printed_cells
 from m3ae.report.results import record_path
@@ -51,7 +51,7 @@ def own_cells(run: Run, figure: str, printed: list[str]) -> Iterator[tuple[str, 
     """Model, record, metric and its name in the table, of all rows that the paper does not print."""
     if figure not in ("figure3", "figure6"):
         return
-    elsewhere = set(printed_models()) - set(printed)
+    shown = figure_rows(run, figure)
     probe = figure == "figure3"
     prefix, subjects = ("probe", run.tasks) if probe else ("ood", run.ood_pairs)
     metrics = ("accuracy",) if probe else OOD_METRICS
@@ -59,7 +59,7 @@ def own_cells(run: Run, figure: str, printed: list[str]) -> Iterator[tuple[str, 
         for metric in metrics:
             for model in run.rows:
                 first = subject == subjects[0]
-                if model not in elsewhere and not (first and model in printed):
+                if model in shown and not (first and model in printed):
                     yield model, f"{prefix}-{subject}", metric, f"{subject}_{metric}"
 
 
