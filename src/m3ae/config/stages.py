@@ -33,7 +33,7 @@ VERSIONS = {
     "shift": 1,
     "robustness": 1,
     "figure2": 1,
-    "figure3": 2,
+    "figure3": 3,
     "figure4": 1,
     "figure5": 1,
     "figure6": 2,

@@ -1,5 +1,6 @@
 """Figure 3: linear accuracy against the share of images that keep their caption."""
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SHARES = [0.0, 0.1, 0.2, 0.3, 1.0]
+BESIDE = {"CLIP": 0.03, "Supervised": -0.03}
+"""Where two methods stand at one share: intervals must not cover each other."""
 NAME = "figure3"
 ABOVE: dict[str, Any] = {
     "textcoords": "offset points",
@@ -40,10 +43,11 @@ def make_figure3(run: Run) -> None:
 
 
 def points(run: Run, table: pd.DataFrame) -> pd.DataFrame:
-    """One row per printed model: method, x (share of paired images), paper (v1), ours, low, high."""
+    """One row per printed model: method, x (share of pairs), paper (v1), later (v3), ours, low, high."""
     cells = table[table["panel"] != OURS].drop_duplicates("model")
     methods = [method(run, model) for model in cells["model"]]
-    numbers = cells[["paper_v1", "ours", "low", "high"]].astype(float).rename(columns={"paper_v1": "paper"})
+    numbers = cells[["paper_v1", "paper_v3", "ours", "low", "high"]].astype(float)
+    numbers = numbers.rename(columns={"paper_v1": "paper", "paper_v3": "later"})
     shares = [paired_share(run, model) for model in cells["model"]]
     return numbers.assign(method=methods, x=shares).sort_values("x", kind="stable")
 
@@ -81,7 +85,7 @@ def draw(run: Run, cells: pd.DataFrame, untrained: float | None) -> "Figure":
     ours.set_ylabel(f"{run.tasks[0]} accuracy, linear probe (%)")
     if not shared:
         ours.set_title("This run", loc="left", fontweight="bold")
-        paper.set_title("The paper (v1): ImageNet", loc="left", color=style.GREY)
+        paper.set_title("The paper: ImageNet", loc="left", color=style.GREY)
     lay_out(figure)
     return figure
 
@@ -95,7 +99,9 @@ def draw_ours(axes: "Axes", cells: pd.DataFrame, *, with_paper: bool) -> None:
     for name, rows in by_method(measured):
         x, ours, low, high = rows[["x", "ours", "low", "high"]].astype(float).to_numpy().T
         look: dict[str, Any] = {"color": style.COLOURS[name], "marker": style.MARKERS[name], "markersize": 8}
-        axes.errorbar(x, ours, yerr=[ours - low, high - ours], linewidth=1.8, capsize=4, **look)
+        axes.errorbar(
+            x + BESIDE.get(name, 0.0), ours, yerr=[ours - low, high - ours], linewidth=1.8, capsize=4, **look
+        )
         paper = f", paper {percent(rows['paper'].iloc[-1])}" if with_paper else ""
         name_points(axes, rows, "ours", f"{name} {rounded(ours[-1])}{paper}", look["color"])
     for x in sorted(set(cells["x"]) - set(measured["x"])):
@@ -103,12 +109,20 @@ def draw_ours(axes: "Axes", cells: pd.DataFrame, *, with_paper: bool) -> None:
 
 
 def draw_paper(axes: "Axes", cells: pd.DataFrame, *, unnamed: set[str]) -> None:
-    """Hollow points of the first version, M3AE's joined by a dashed line."""
+    """Hollow points of the first version, M3AE's joined by a dashed line; dots where a later one differs."""
     for name, rows in by_method(cells):
         look: dict[str, Any] = {"color": style.COLOURS[name], "marker": style.MARKERS[name], "markersize": 7}
         axes.plot(rows["x"], rows["paper"], linestyle="--", linewidth=1.2, markerfacecolor="white", **look)
+        moved = rows[(rows["later"] - rows["paper"]).abs() > 0]
+        axes.plot(moved["x"], moved["later"], ".", color=style.COLOURS[name], markersize=6)
         if name not in unnamed:
-            name_points(axes, rows, "paper", f"{name} {percent(rows['paper'].iloc[-1])}", look["color"])
+            name_points(axes, rows, "paper", f"{name} {printed(rows.iloc[-1])}", look["color"])
+
+
+def printed(row: pd.Series) -> str:
+    """The first version's number, and the later one's where it differs."""
+    later = "" if row["later"] == row["paper"] else f" (v3 {percent(row['later'])})"
+    return f"{percent(row['paper'])}{later}"
 
 
 def by_method(cells: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -119,6 +133,8 @@ def by_method(cells: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 def name_points(axes: "Axes", rows: pd.DataFrame, column: str, text: str, colour: str) -> None:
     """Write ``text`` beside a method's outermost point: inwards, above a line that ends there."""
+    from matplotlib.patheffects import withStroke
+
     last = rows.iloc[-1]
     right = last["x"] > 0.5
     axes.annotate(
@@ -130,6 +146,7 @@ def name_points(axes: "Axes", rows: pd.DataFrame, column: str, text: str, colour
         va="center",
         fontsize=10,
         color=colour,
+        path_effects=[withStroke(linewidth=3, foreground="white")],  # legible over a line or an interval
     )
 
 
@@ -140,3 +157,18 @@ def lay_out(figure: "Figure") -> None:
         axes.set(xlim=(-0.08, 1.08))
         axes.set_xticks(SHARES, [f"{share * 100:.0f}" for share in SHARES], fontsize=10)
         axes.margins(y=0.15)
+    figure.draw_without_rendering()  # only now is it known where the points lie
+    for axes in figure.axes:
+        for side in ("left", "right"):
+            part([text for text in axes.texts if text.get_horizontalalignment() == side])
+
+
+def part(names: list[Any]) -> None:
+    """Move names that would cover each other apart, upwards (points)."""
+    taken = -math.inf
+    for text in sorted(names, key=lambda text: text.get_window_extent().y0):
+        height = text.get_window_extent().height
+        shift = max(0.0, taken - text.get_window_extent().y0)
+        x, y = text.xyann
+        text.xyann = (x, y + shift * 72 / text.figure.dpi)
+        taken = text.get_window_extent().y0 + shift + height
