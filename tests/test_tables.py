@@ -91,7 +91,9 @@ def test_figure_6_has_four_cells_then_ours(run):
     table = figure_table(run, "figure6")
     assert list(table["paper_v1"][:4]) == [69.010, 71.415, 77.187, 78.457]
     assert list(table["model"][:4]) == [MAE, M3AE, MAE, M3AE]
-    assert len(table) == 4 + 2 * 3 + 2 * 5  # the first pair: untrained and two baselines; the second: all five
+    assert (
+        len(table) == 4 + 2 * 3 + 2 * 5
+    )  # the first pair: untrained and two baselines; the second: all five
     assert "digits-textures_msp_auroc" in set(table["metric"])
 
 

@@ -15,6 +15,13 @@ def accuracy(run: Run, correct: Bool[np.ndarray, " items"]) -> Metric:
     return percent(share, len(correct), correct=correct.astype(np.uint8))
 
 
+def mean_share(run: Run, shares: Float[np.ndarray, " items"], *, keep: bool = False) -> Metric:
+    """The mean over items (%), each between 0 and 1; with ``keep`` they stay, for differences of models."""
+    statistics = run.settings.statistics
+    interval = interval_of_mean(shares, statistics.draws, statistics.confidence, run.settings.seed)
+    return percent(interval, len(shares), **({"correct": shares.astype(np.float32)} if keep else {}))
+
+
 def separation(run: Run, scores_in: Float[np.ndarray, " i"], scores_out: Float[np.ndarray, " o"]) -> Metric:
     """AUROC (%) of scores that are higher in distribution, with the scores behind it.
 

@@ -1,17 +1,21 @@
 """The targets beyond the figures, from records alone: a table and a chart each."""
 
+from pathlib import Path
+
 import pandas as pd
 
 from m3ae.config import Run
 from m3ae.errors import UserError
+from m3ae.evaluate.bootstrap import Interval
 from m3ae.files import write_text
-from m3ae.report import style
+from m3ae.records import Metric
+from m3ae.report import gains, style
 from m3ae.report.dots import draw_dots
 from m3ae.report.format import NOTHING, interval, rounded
 from m3ae.report.lines import draw_lines
 from m3ae.report.paper import label
 from m3ae.report.results import find_record, record_path
-from m3ae.report.tables import COLUMNS
+from m3ae.report.tables import COLUMNS, measured
 from m3ae.report.targets import TARGETS, in_words
 
 
@@ -38,24 +42,19 @@ def extended_table(run: Run, name: str) -> pd.DataFrame:
         for model in run.headline:
             record = find_record(run, model, stage)
             for metric, found in (record.metrics if record else {}).items():
-                if not found.low <= found.value <= found.high:
-                    raise UserError(
-                        f"{record_path(run, model, stage)}: {metric}: expected an interval around "
-                        f"{found.value}, got [{found.low}, {found.high}]; make it again"
-                    )
-                rows.append(
-                    {
-                        "model": model,
-                        "panel": stage.partition("-")[2] or name,
-                        "metric": metric,
-                        "ours": round(found.value, 4),
-                        "low": round(found.low, 4),
-                        "high": round(found.high, 4),
-                        "seeds": run.settings_of(model).seed,
-                        "record": record_path(run, model, stage).as_posix(),
-                    }
-                )
+                check_interval(record_path(run, model, stage), metric, found)
+                cell = {"model": model, "panel": stage.partition("-")[2] or name, "metric": metric}
+                rows.append(cell | measured(run, model, stage, metric))
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def check_interval(path: Path, metric: str, found: Metric) -> None:
+    """Raise UserError for a number without an interval."""
+    if not found.low <= found.value <= found.high:
+        raise UserError(
+            f"{path}: {metric}: expected an interval around {found.value}, got [{found.low}, {found.high}]; "
+            "make it again"
+        )
 
 
 def in_chart(name: str, table: pd.DataFrame) -> pd.DataFrame:
@@ -71,21 +70,28 @@ def markdown(run: Run, name: str, table: pd.DataFrame, alt: str) -> str:
         f"{banner}## {target.title}\n\n{run.settings.title} (`{run.name}`). {target.about} In brackets: "
         f"{share} bootstrap intervals over test items. Not in the paper.\n\n![{alt}]({name}.svg)\n"
     ]
+    paired = gains.gains(run, table)
+    if paired:
+        parts.append(f"{gains.note(run, paired)}\n")
     for panel, rows in table.groupby("panel", sort=False):
-        cells = wide(run, rows).to_markdown(disable_numparse=True)
+        cells = wide(run, rows, paired).to_markdown(disable_numparse=True)
         parts.append(f"### {panel}\n\n{cells}\n")
     if table.empty:
         parts.append("Nothing of it was run: -\n")
     return "\n".join(parts)
 
 
-def wide(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
-    """Metrics down, models across, in the order of the rows; "-" where nothing was run."""
+def wide(run: Run, rows: pd.DataFrame, paired: dict[tuple[str, str], Interval]) -> pd.DataFrame:
+    """Metrics down, models and their difference across, in the order of the rows; "-" where there is none."""
     cells: dict[str, dict[str, str]] = {}
     for row in rows.to_dict("records"):
         text = f"{rounded(row['ours'])} {interval(row['low'], row['high'])}"
         cells.setdefault(label(run, row["model"]), {})[in_words(row["metric"])] = text
-    return pd.DataFrame(cells).fillna(NOTHING).rename_axis("")
+    panels = set(rows["panel"])
+    own = {
+        in_words(metric): gains.in_words(one) for (panel, metric), one in paired.items() if panel in panels
+    }
+    return pd.DataFrame(cells | ({gains.TITLE: own} if own else {})).fillna(NOTHING).rename_axis("")
 
 
 def describe(run: Run, name: str, table: pd.DataFrame) -> str:

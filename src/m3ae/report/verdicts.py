@@ -9,7 +9,7 @@ import pandas as pd
 from m3ae.config import Run
 from m3ae.evaluate.bootstrap import Interval, interval_of_auroc_difference, interval_of_difference
 from m3ae.evaluate.precision import by_image, interval_of_precision
-from m3ae.records import Items
+from m3ae.records import Items, Metric
 from m3ae.report.claims import Claim, claims
 from m3ae.report.paper import label, printed_cells
 from m3ae.report.seeds import combine, records_by_seed
@@ -17,9 +17,9 @@ from m3ae.report.seeds import combine, records_by_seed
 REPRODUCED, HOLDS, DEVIATES = "reproduced", "ordering holds", "deviates"
 NOT_RESOLVED, NOT_RUN = "not resolved", "not run"
 WEAKEST_FIRST = [DEVIATES, NOT_RESOLVED, HOLDS]
-ITEMS = {"accuracy": ("correct",), "mean_average_precision": ("labels", "scores", "images")}
+ITEMS = (("correct",), ("labels", "scores", "images"), ("in", "out"))
+"""Names of a metric's per-item values: of an accuracy, of a mean average precision, of an AUROC."""
 Packed = tuple[Items, ...]
-"""Names of a metric's per-item values; an AUROC's are ``in`` and ``out``."""
 
 
 def cell_verdict(run: Run, figure: str, cell: Mapping[Any, Any], ours: float | None) -> str:
@@ -63,12 +63,18 @@ def metrics_by_seed(run: Run, model: str, claim: Claim) -> dict[int, Packed]:
     """The per-item values behind a claim's metric, still packed, by the seed of pre-training."""
     if model not in run.rows:
         return {}
-    names = ITEMS.get(claim.metric, ("in", "out"))
-    return {
-        seed: tuple(record.metrics[claim.metric].items[name] for name in names)
+    found = {
+        seed: packed(record.metrics[claim.metric])
         for seed, record in records_by_seed(run, model, claim.stage).items()
         if claim.metric in record.metrics
     }
+    return {seed: items for seed, items in found.items() if items}
+
+
+def packed(metric: Metric) -> Packed:
+    """What a difference of two models is drawn from; nothing where the record does not keep it."""
+    names = next((names for names in ITEMS if set(names) <= metric.items.keys()), ())
+    return tuple(metric.items[name] for name in names)
 
 
 def pairs_of_seeds(better: dict[int, Packed], worse: dict[int, Packed]) -> list[tuple[Packed, Packed]]:

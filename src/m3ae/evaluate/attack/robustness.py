@@ -4,6 +4,8 @@ import hashlib
 import json
 import shutil
 import time
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from m3ae.config import Run
+from m3ae.config.extended import Attack
 from m3ae.data.evalsets.evalsets import EvalImages
 from m3ae.errors import UserError
 from m3ae.evaluate.attack.robust import attack_of, robust_correct
@@ -49,22 +52,43 @@ def run_robustness(run: Run, model: str) -> None:
     key = hashlib.sha256(json.dumps([inputs, run.stage("robustness", model)]).encode()).hexdigest()
     metrics = {"clean": accuracy(run, is_right(victim, images, labels).cpu().numpy())}
     for attack in settings.attacks:
-        right = robust_correct(
-            victim,
-            images,
-            labels,
-            attack.name,
-            attack.norm,
-            attack.radii,
-            seed=run.settings.seed,
-            batch_size=settings.batch_size,
-            store=store,
-            key=key,
-        )
-        for radius, row in zip(attack.radii, right, strict=True):
-            metrics[f"{attack.name}_{attack.norm}_{radius:g}"] = accuracy(run, row)
+        metrics |= under_attack(run, victim, images, labels, attack, Store(store, key))
     write_record(run, model, metrics, inputs, len(images), started)
     shutil.rmtree(store, ignore_errors=True)
+
+
+class Store(NamedTuple):
+    """Where finished batches lie, and what they must be of to be used again."""
+
+    folder: Path
+    key: str
+
+
+def under_attack(
+    run: Run,
+    victim: Victim,
+    images: Float[Tensor, "count 3 height width"],
+    labels: Tensor,
+    attack: Attack,
+    store: Store,
+) -> dict[str, Metric]:
+    """Accuracy (%) at every radius of one attack."""
+    right = robust_correct(
+        victim,
+        images,
+        labels,
+        attack.name,
+        attack.norm,
+        attack.radii,
+        seed=run.settings.seed,
+        batch_size=run.extended.robustness.batch_size,
+        store=store.folder,
+        key=store.key,
+    )
+    return {
+        f"{attack.name}_{attack.norm}_{radius:g}": accuracy(run, row)
+        for radius, row in zip(attack.radii, right, strict=True)
+    }
 
 
 def write_record(

@@ -11,15 +11,14 @@ from tqdm import tqdm
 
 from m3ae.config import Run
 from m3ae.config.evaluation import Task
-from m3ae.config.extended import NaturalShift
 from m3ae.data.evalsets.evalsets import EvalImages
 from m3ae.data.images import normalise, view
-from m3ae.evaluate.bootstrap import interval_of_mean
 from m3ae.evaluate.features import BATCH, encode, pool
-from m3ae.evaluate.metrics import percent
+from m3ae.evaluate.metrics import mean_share
 from m3ae.evaluate.ood import classifier_of, open_probes
 from m3ae.evaluate.scores import Classifier
 from m3ae.evaluate.shift.corruptions import ALEXNET, check, corrupt
+from m3ae.evaluate.shift.natural import natural_metrics
 from m3ae.evaluate.stored import Features
 from m3ae.files import sha256_of
 from m3ae.model.m3ae import M3AE
@@ -58,9 +57,6 @@ def run_shift(run: Run, model: str) -> None:
             seeds=[run.settings.seed],
             provenance=provenance(started),
         ).write(run.paths.record(model, f"shift-{task.name}"))
-
-
-# ---- corruptions -------------------------------------------------------------------------------------------
 
 
 def on_corrupted(
@@ -126,48 +122,15 @@ def features_of(run: Run, model: str, encoder: M3AE, views: Views) -> Float[np.n
 def corruption_metrics(run: Run, right: dict[tuple[str, int], Right]) -> dict[str, Metric]:
     """Accuracies (%): clean, of each kind over its severities, of each severity; and the mean error."""
     settings = run.extended.shift
-    metrics = {"clean": share(run, right[CLEAN].astype(np.float64))}
+    metrics = {"clean": mean_share(run, right[CLEAN].astype(np.float64), keep=True)}
     weighted = []
     for kind in settings.corruptions:
         each = np.stack([right[kind, severity] for severity in settings.severities])
-        metrics[kind] = share(run, each.mean(axis=0))
+        metrics[kind] = mean_share(run, each.mean(axis=0), keep=True)
         for severity, row in zip(settings.severities, each, strict=True):
-            metrics[f"{kind}_{severity}"] = share(run, row.astype(np.float64))
+            metrics[f"{kind}_{severity}"] = mean_share(run, row.astype(np.float64))
         baseline = ALEXNET[kind] / 100 if settings.relative_to == "alexnet" else 1.0
         weighted.append((1 - each.mean(axis=0)) / baseline)
     if weighted:  # linear in the images, so that its interval is that of a mean
-        metrics["mean_corruption_error"] = share(run, np.mean(weighted, axis=0))
+        metrics["mean_corruption_error"] = mean_share(run, np.mean(weighted, axis=0), keep=True)
     return metrics
-
-
-def share(run: Run, values: Float[np.ndarray, " count"]) -> Metric:
-    """The mean over test images (%), with its interval."""
-    statistics = run.settings.statistics
-    interval = interval_of_mean(values, statistics.draws, statistics.confidence, run.settings.seed)
-    return percent(interval, len(values))
-
-
-# ---- sets that others took ---------------------------------------------------------------------------------
-
-
-def natural_metrics(run: Run, features: Features, classifier: Classifier, task: Task) -> dict[str, Metric]:
-    """Accuracy (%) on every set of the task's classes.
-
-    ImageNet-R and ImageNet-A have 200 of the 1,000 classes; as their authors do, the largest logit *among
-    these* is the answer. Where a set has all classes, so does the argmax.
-    """
-    shifts = [shift for shift in run.extended.shift.natural if shift.task == task.name]
-    return {shift.name: share(run, natural(run, features, classifier, shift)) for shift in shifts}
-
-
-def natural(
-    run: Run, features: Features, classifier: Classifier, shift: NaturalShift
-) -> Float[np.ndarray, " count"]:
-    """Whether each image of a set is classified right (1.0 or 0.0)."""
-    dataset, split = shift.images.dataset, shift.images.split
-    logits = classifier.logits(np.asarray(features.features(dataset, split)))
-    labels = features.array(f"{dataset}/{split}/labels/{shift.label}")
-    parents = EvalImages(run, dataset, split).parent_indices(shift.label)
-    if parents is not None:
-        logits = logits[:, parents]
-    return (logits.argmax(axis=1) == labels).astype(np.float64)
