@@ -15,15 +15,18 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
 from m3ae.cli.main import main
+from m3ae.config.evaluation import EvalSplit
 from m3ae.data.evalsets.evalsets import EvalImages
 from m3ae.errors import UserError
 from m3ae.evaluate.attack.robustness import run_robustness
 from m3ae.evaluate.detect.detection import run_detection
+from m3ae.evaluate.detect.reconstruction import Rebuilder
 from m3ae.evaluate.detect.scores import SCORES
 from m3ae.evaluate.heads import augmented
 from m3ae.evaluate.heads.augmented import run_augmented
 from m3ae.evaluate.heads.probes import run_probes
 from m3ae.evaluate.heads.views import AugmentedImages, settings_for
+from m3ae.evaluate.heldout import on_evaluation_sets
 from m3ae.evaluate.scores import max_softmax_score
 from m3ae.evaluate.shift.corruptions import ALEXNET, corrupt
 from m3ae.evaluate.shift.shifted import changes, evenly, run_shift
@@ -162,6 +165,21 @@ def test_every_score_has_its_four_metrics_as_scikit_learn_gives_them(quick):
     assert record.metrics["msp_auroc"].value == pytest.approx(100 * roc_auc_score(truth, scores), abs=1e-7)
     expected = 100 * average_precision_score(1 - truth, -scores)
     assert record.metrics["msp_aupr_out"].value == pytest.approx(expected, abs=1e-7)
+
+
+def test_images_of_other_sets_are_rebuilt_where_the_run_names_them(quick):
+    """The paper's summary speaks of errors on CC12M and on ImageNet: here of scenes and textures."""
+    assert on_evaluation_sets(quick, MODEL) == {}
+    settings = quick.settings
+    sets = [EvalSplit(dataset=name, split="test") for name in ("scenes", "textures")]
+    heldout = settings.heldout.model_copy(update={"images": sets})
+    named = replace(quick, settings=settings.model_copy(update={"heldout": heldout}))
+    found = on_evaluation_sets(named, MODEL)
+    assert set(found) == {"image_error_scenes", "image_error_textures"}
+    assert (found["image_error_scenes"].n, found["image_error_textures"].n) == (24, 18)
+    errors = Rebuilder(named, MODEL, masks=1).errors(sets[1])
+    assert found["image_error_textures"].value == pytest.approx(errors.mean())
+    assert found["image_error_textures"].low < errors.mean() < found["image_error_textures"].high
 
 
 def test_an_images_corruption_depends_on_its_row_alone(quick):

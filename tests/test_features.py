@@ -37,6 +37,7 @@ COUNTS = {"scenes-train": 60, "scenes-test": 24, "textures-test": 18}
 RUN = {
     "extends": "paper",
     "data": {"image": {"size_px": 16, "mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.4]}},
+    "heldout": {"images": []},
     "features": {"resize_px": 20},
     "architecture": {"patch_px": 8},
     "probe": {

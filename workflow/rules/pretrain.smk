@@ -33,6 +33,10 @@ rule heldout:
         encoder="results/{run}/{model}/encoder.safetensors",
         manifest="data/{run}/shards/heldout/manifest.json",
         tokens="data/{run}/tokens/heldout.arrow",
+        evalsets=[
+            f"data/{{run}}/evalsets/{split.dataset}.json"
+            for split in run.settings.heldout.images
+        ],
     output:
         "results/{run}/{model}/heldout.json",
     log:

@@ -212,6 +212,7 @@ SELECT: dict[str, Any] = {
         "num_samples": run.heldout.num_samples,
         "statistics": run.statistics.plain(),
         "seed": run.seed,
+        **({"images": [split.plain() for split in run.heldout.images]} if run.heldout.images else {}),
     },
     "features": features,
     "layers": layers,

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from m3ae.config.base import Count, Positive, Range, Settings, Share
 from m3ae.config.data import Image
+from m3ae.config.evaluation import EvalSplit
 
 
 class Size(Settings):
@@ -165,3 +166,5 @@ class Heldout(Settings):
     """Pairs that are used, from the start of the held-out set."""
     num_pictures: Count
     """Pairs shown in Figure 2."""
+    images: list[EvalSplit]
+    """Evaluation sets whose images are rebuilt, too, without any text."""

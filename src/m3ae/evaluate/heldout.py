@@ -14,6 +14,7 @@ from tqdm import tqdm
 from m3ae.config.run import Run
 from m3ae.data.tokens import Tokens
 from m3ae.evaluate.bootstrap import Interval, interval_of_mean
+from m3ae.evaluate.detect.reconstruction import Rebuilder
 from m3ae.evaluate.heldout_pairs import HeldoutPairs
 from m3ae.evaluate.hidden import constant_word_accuracy, hidden_errors, mean_of_visible_error
 from m3ae.files import sha256_of
@@ -52,7 +53,8 @@ def run_heldout(run: Run, name: str) -> None:
         run=run.name,
         model=name,
         stage="heldout",
-        metrics={key: difference(run, values, *parts) for key, parts in metrics.items()},
+        metrics={key: difference(run, values, *parts) for key, parts in metrics.items()}
+        | on_evaluation_sets(run, name),
         details={"num_samples": len(pairs)},
         settings=run.stage("heldout", name),
         inputs={
@@ -63,6 +65,17 @@ def run_heldout(run: Run, name: str) -> None:
         seeds=[run.settings.seed],
         provenance=provenance(started),
     ).write(run.paths.record(name, "heldout"))
+
+
+def on_evaluation_sets(run: Run, name: str) -> dict[str, Metric]:
+    """Errors on the images of other sets, where the run names some: what is hidden depends on the row."""
+    found = {}
+    if sets := run.settings.heldout.images:
+        rebuilder = Rebuilder(run, name, masks=1)
+        for split in sets:
+            key = f"image_error_{split.dataset}"
+            found[key] = difference(run, {key: rebuilder.errors(split)}, key, None)
+    return found
 
 
 def measure(run: Run, model: M3AE, pairs: HeldoutPairs) -> PerSample:

@@ -33,7 +33,7 @@ def run_detection(run: Run, model: str) -> None:
     probes = open_probes(run, model, features)
     inputs = {**probes.facts["inputs"], "probe": sha256_of(probes.path)}
     tasks = {task.name: task for task in run.settings.probe.tasks}
-    rebuilder = Rebuilder(run, model) if model in run.rebuilding else None
+    rebuilder = Rebuilder(run, model, run.extended.detection.masks) if model in run.rebuilding else None
     fitted: dict[str, Fitted] = {}
     for pair in run.extended.detection.pairs:
         task = tasks[pair.task]

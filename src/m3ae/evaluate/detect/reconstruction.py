@@ -29,8 +29,8 @@ Words = tuple[Int[Tensor, "batch words"], Tensor]
 class Rebuilder:
     """Mean squared error of the hidden patches of each image of a split, over several maskings."""
 
-    def __init__(self, run: Run, model: str) -> None:
-        self.run, self.model = run, model
+    def __init__(self, run: Run, model: str, masks: int) -> None:
+        self.run, self.model, self.masks = run, model, masks
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.network: M3AE = load_encoder(run.paths.encoder(model)).to(self.device)
         self.reads_text = self.network.architecture.has_text
@@ -58,15 +58,14 @@ class Rebuilder:
         text, padding = words if words is not None else (None, None)
         text_order = None if text is None else torch.arange(text.shape[1], device=text.device).expand_as(text)
         total = np.zeros(len(image))
-        masks = self.run.extended.detection.masks
-        for masking in range(masks):
+        for masking in range(self.masks):
             order = uniforms(a.num_patches, self.run.settings.seed, IMAGE_MASK, masking, rows).argsort(axis=1)
             orders = (torch.from_numpy(order).to(self.device), text_order)
             encoded = network.encode_visible(image, text, padding, orders, (a.image_mask_ratio, 0.0))
             assert encoded.image_shuffle is not None
             decoded = network.decode(encoded, padding)
             total += network.image_errors(image, decoded, encoded.image_shuffle).double().cpu().numpy()
-        return total / masks
+        return total / self.masks
 
 
 def pieces_of(names: list[list[int]], device: str) -> Words:
