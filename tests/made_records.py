@@ -14,8 +14,10 @@ NUM = 200
 
 
 def make_project(folder: Path) -> Run:
-    """Copy ``config/`` and the notebook's template to ``folder`` (the current one) and load tiny."""
+    """Copy ``config/``, the notebook and what it links to into ``folder`` (the current one); load tiny."""
     shutil.copytree(CHECKOUT / "config", folder / "config")
+    (folder / "docs").mkdir()
+    shutil.copy(CHECKOUT / "docs/fidelity.md", folder / "docs")
     shutil.copytree(CHECKOUT / "reports" / "templates", folder / "reports" / "templates")
     return load_run("tiny")
 

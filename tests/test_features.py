@@ -1,7 +1,6 @@
 """Features, probes and scores of a small encoder, from Parquet files to records and printed lines."""
 
 import io
-import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -326,9 +325,9 @@ def test_an_encoder_that_gives_nan_is_refused_and_old_features_stay(run):
     with torch.no_grad():
         broken.cls_token.fill_(float("nan"))
     save_encoder(broken, run.paths.encoder(MODEL))
-    record = json.loads(run.paths.record(MODEL, "pretrain").read_text())
-    record["details"]["weights_sha256"] = sha256_of(run.paths.encoder(MODEL))
-    run.paths.record(MODEL, "pretrain").write_text(json.dumps(record))
+    record = read_record(run.paths.record(MODEL, "pretrain"))
+    details = {**record.details, "weights_sha256": sha256_of(run.paths.encoder(MODEL))}
+    record.model_copy(update={"details": details}).write(run.paths.record(MODEL, "pretrain"))
     with pytest.raises(UserError, match="values that are not finite"):
         extract_features(run, MODEL)
     assert run.paths.features(MODEL).read_bytes() == before

@@ -1,5 +1,7 @@
 """Records: items come back, broken files are named, provenance tells code from results."""
 
+import hashlib
+import json
 import subprocess
 import time
 
@@ -78,3 +80,47 @@ def test_a_library_that_is_not_installed_has_no_version(tmp_path, monkeypatch):
     versions = provenance(time.time())["versions"]
     assert versions["no-such-library"] is None
     assert versions["numpy"] == np.__version__
+
+
+def test_equal_results_have_one_hash_whenever_they_were_made(tmp_path):
+    hashes = []
+    for name, finished in (("a", "2000-01-01"), ("b", "2026-01-01")):
+        record(provenance={"finished": finished}).write(tmp_path / name)
+        hashes.append(json.loads((tmp_path / name).read_text())["sha256"])
+    kept = {**record().model_dump(mode="json")}
+    del kept["provenance"]
+    assert hashes == [hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()] * 2
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('"value": 1.0', '"value": 1.1'),
+        ('"seeds": [\n  1', '"seeds": [\n  2'),
+        ('"settings": {}', '"settings": {"a": 1}'),
+    ],
+)
+def test_a_record_that_was_edited_is_refused_in_one_line(tmp_path, before, after):
+    record().write(tmp_path / "a.json")
+    text = (tmp_path / "a.json").read_text()
+    assert before in text
+    (tmp_path / "a.json").write_text(text.replace(before, after))
+    with pytest.raises(UserError, match=r"a\.json: was edited: expected .* got .* snakemake") as caught:
+        read_record(tmp_path / "a.json")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_record_without_its_hash_is_refused(tmp_path):
+    record().write(tmp_path / "a.json")
+    content = json.loads((tmp_path / "a.json").read_text())
+    del content["sha256"]
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"expected content of sha256 \(none is stated\)"):
+        read_record(tmp_path / "a.json")
+
+
+def test_a_records_provenance_may_be_completed_by_hand(tmp_path):
+    record(provenance={"machine": "a"}).write(tmp_path / "a.json")
+    text = (tmp_path / "a.json").read_text()
+    (tmp_path / "a.json").write_text(text.replace('"machine": "a"', '"machine": "b"'))
+    assert read_record(tmp_path / "a.json").provenance == {"machine": "b"}

@@ -1,56 +1,45 @@
-"""The page: whole, honest about what was not run, and nothing fetched."""
+"""What the pages are made of: verdicts in words, tables, origins, the summary."""
 
+import base64
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from markupsafe import Markup
 
 import made_records as made
 from m3ae.cli.report import figure, report
 from m3ae.config import Run, load_run
 from m3ae.errors import UserError
 from m3ae.records import Metric
-from m3ae.report import evidence, html, ledger, origin
-from m3ae.report.claims import paper_claims
-from m3ae.report.figures import FIGURES, make_figure
+from m3ae.report import (
+    beyond,
+    evidence,
+    htmltable,
+    ledger,
+    opening,
+    origin,
+    page,
+    pictures,
+    reference,
+    samples,
+    yields,
+)
+from m3ae.report.curves import make_curves
 from m3ae.report.render import render_report
 from m3ae.report.summary import summary
-
-SECTIONS = [
-    "ledger",
-    "figure3",
-    "figure6",
-    "curves",
-    "heldout",
-    "figure2",
-    "probes",
-    "data",
-    "differences",
-    "provenance",
-]
+from made_shards import captions_of, jpegs, write_shards
 
 
-class Page(HTMLParser):
-    """Tags, addresses, ids and visible text of a page."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags, self.addresses, self.ids, self.text = [], [], [], ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.addresses += [str(value) for key, value in attrs if key in ("src", "href", "srcset", "data")]
-        self.ids += [str(value) for key, value in attrs if key == "id"]
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
+def text_of(html: str) -> str:
+    """What a reader sees of a piece of a page."""
+    return Markup(str(html).replace("<", " <")).striptags()
 
 
 @pytest.fixture
@@ -61,79 +50,29 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """A finished run with its figures and its page."""
+    """The records of a finished run."""
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("finished")
         patch.chdir(folder)
         run = made.make_project(folder)
         made.write_everything(run)
-        for name in FIGURES:
-            make_figure(run, name)
-        render_report(run)
         yield run
 
 
-def test_the_page_stands_alone(finished):
-    text = (finished.paths.reports / "index.html").read_text()
-    page = Page(text)
-    assert len(text) < 3_000_000
-    assert not {"script", "link", "iframe", "object", "base"} & set(page.tags)
-    assert "url(" not in text
-    assert "@import" not in text
-    for address in page.addresses:
-        assert not address.startswith(("http:", "https:", "//")), address
-
-
-def test_links_of_the_page_lead_to_files_and_sections(finished):
-    page = Page((finished.paths.reports / "index.html").read_text())
-    for address in page.addresses:
-        if address.startswith("#"):
-            assert address[1:] in page.ids
-        elif not address.startswith("data:"):
-            assert (finished.paths.reports / address).is_file(), address
-    assert [name for name in page.ids if name in SECTIONS] == SECTIONS
-
-
-def test_the_page_opens_with_the_banner_and_the_verdicts(finished):
-    text = Page((finished.paths.reports / "index.html").read_text()).text
-    body = text[text.index("</style>") if "</style>" in text else 0 :]
-    banner, tally = (
-        body.index(finished.settings.banner),
-        body.index(f"The paper's orderings ({len(list(paper_claims(finished)))})"),
-    )
-    assert banner < body.index("Ledger: the paper and this run")
-    assert tally < body.index("Ledger: the paper and this run")
-    assert "M3AE > MAE on digit (accuracy): +18.0 points" in body
-
-
-def test_the_page_shows_no_code_and_no_error(finished):
-    text = (finished.paths.reports / "index.html").read_text()
-    assert "load_run" not in text
-    assert "Traceback" not in text
-    assert "{{" not in text
-
-
-def test_rendering_again_gives_the_same_bytes(finished):
-    names = ("report.ipynb", "index.html", "summary.json")
-    before = [(finished.paths.reports / name).read_bytes() for name in names]
-    render_report(finished)
-    assert [(finished.paths.reports / name).read_bytes() for name in names] == before
-
-
-def test_the_page_is_built_when_all_records_but_one_are_missing(run):
-    made.write_probe(run, "mae-b100", "digit", made.hits(0.44))
-    render_report(run)
-    text = Page((run.paths.reports / "index.html").read_text()).text
-    assert run.settings.banner in text
-    assert "44.0" in text
-    assert "figure3 is not drawn yet: m3ae figure figure3 --run tiny" in text
+def test_the_overview_opens_with_m3ae_against_mae_and_the_verdicts_by_figure(finished):
+    text = text_of(opening.opening(finished))
+    assert "digit, accuracy +14.2 +18.0" in text
+    assert "Figure 3 7 orderings 1 ordering holds 6 not run" in text
+    assert "Figure 4 6 orderings 6 not run" in text
+    assert text.index("M3AE minus MAE") < text.index("Figure 3 7 orderings")
+    assert "17 orderings of the paper that were not run" in text
 
 
 def test_a_broken_record_is_one_line_that_names_it(run):
     path = made.write_probe(run, "mae-b100", "digit", made.hits(0.44))
     path.write_text("{}")
     with pytest.raises(UserError, match=r"probe-digit\.json: not a record") as caught:
-        render_report(run)
+        opening.opening(run)
     assert "\n" not in str(caught.value)
 
 
@@ -153,14 +92,14 @@ def test_commands_write_and_name_their_files(run):
 
 
 def test_the_report_needs_no_torch():
-    modules = ", ".join(f"m3ae.report.{name}" for name in ("render", "figures", "page", "evidence", "origin"))
+    names = ("render", "figures", "page", "evidence", "origin", "samples", "reference", "pdf")
+    modules = ", ".join(f"m3ae.report.{name}" for name in names)
     check = f"import sys, {modules}, m3ae.cli.report; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
 
 
 def test_the_summary_is_the_records(finished):
-    found = json.loads((finished.paths.reports / "summary.json").read_text())
-    assert found == summary(finished)
+    found = summary(finished)
     assert found["figure3"]["m3ae-b100"] == {"value": 62.0, "low": 60.0, "high": 64.0}
     assert set(found["figure6"]["mae-b100"]) == {"mahalanobis_auroc", "msp_auroc"}
     assert "wall" not in json.dumps(found)
@@ -184,36 +123,99 @@ def test_a_difference_to_the_paper_is_given_only_where_it_means_something(run):
     same = load_run("same")
     made.write_probe(same, "mae-b100", "digit", made.hits(0.44))
     assert "−1.2" in ledger.ledger(same)  # 44.0 against 45.2
-    assert "banner" not in ledger.opening(same)
-    assert "<b>1</b> reproduced" in ledger.opening(same)
+    assert "<b>1</b> reproduced" in opening.opening(same)
 
 
 def test_the_data_are_counted_from_the_manifests(finished):
-    text = Page(origin.data_tables(finished)).text
+    text = text_of(yields.data_tables(finished))
     for part in ("3,200", "3,150", "2,950", "93.7 %", "HTTP 404", "90"):
         assert part in text
 
 
+def test_beyond_the_figures_each_number_has_its_record_and_the_rows_their_difference(run):
+    assert text_of(beyond.beyond(run, "probes")).strip() == "-"
+    for model, share in (("m3ae-b100", 0.62), ("mae-b100", 0.44)):
+        correct = made.hits(share, 1000)
+        metric = made.percent_metric(100 * float(correct.mean()), correct=correct)
+        made.write(run, model, "probes-digit", {"accuracy": metric})
+    shown = beyond.beyond(run, "probes")
+    assert '<a href="../../results/tiny/mae-b100/probes-digit.json">44.0</a>' in shown
+    assert "+18.0 [" in text_of(shown)
+    assert "Of 1 paired differences M3AE - MAE, 1 intervals lie above 0" in text_of(shown)
+
+
+def test_the_contact_sheet_shows_each_image_with_its_own_caption(run):
+    assert text_of(samples.contact_sheet(run)).strip() == "-"
+    images, captions = jpegs(30), captions_of(30)
+    write_shards(run.paths.shards("train"), images, captions)
+    tiles = re.findall(r"base64,([^\"]+).*?<figcaption>(.*?)<", samples.contact_sheet(run))
+    assert len(tiles) == samples.NUM_SHOWN
+    for data, caption in tiles:
+        number = images.index(base64.b64decode(data))
+        assert caption.removesuffix(" (+1)") == captions[number][0]
+    (run.paths.shards("train") / "00000.tar").unlink()  # as after a pull of records alone
+    assert "not on this machine" in samples.contact_sheet(run)
+
+
 def test_wall_times_are_counted_once_per_stage(finished):
-    text = Page(origin.provenance_tables(finished)).text
     # 3 models x (pretrain, probe, ood) + 2 x heldout = 11 stages of 12.5 s, though there are 23 records
-    assert "137.5" in text
+    rows = text_of(origin.times_table(finished)).split()
+    assert rows[-1] == "137.5"
+    assert rows.count("12.5") == 11
 
 
-def test_captions_and_cells_cannot_inject_markup(run):
-    words = evidence.words([["<script>", True, "a"], ["ok", True, "ok"], ["seen", False, "x"]])
+def test_stages_of_one_commit_and_machine_share_a_line(finished):
+    text = text_of(origin.provenance_tables(finished))
+    assert "M3AE heldout, ood, pretrain, probe 2000-01-01 00:00 c0ffeec0ffee A processor, 2 cores" in text
+
+
+@pytest.mark.parametrize(
+    ("cell", "rank"),
+    [
+        ("45.2", "45.2"),
+        ("−1.5", "-1.5"),
+        ("+1,234.5", "1234.5"),
+        ("[−1.7, 2.4]", "-1.7"),
+        ("-", ""),
+        (Markup('<a href="x9">18.1</a>'), "18.1"),
+    ],
+)
+def test_a_number_is_sorted_by_what_a_reader_sees_of_it(cell, rank):
+    assert htmltable.rank(cell) == rank
+
+
+def test_captions_and_cells_cannot_inject_markup():
+    words = pictures.words([["<script>", True, "a"], ["ok", True, "ok"], ["seen", False, "x"]])
     assert "&lt;script&gt;" in words
     assert words.count("<ins") == 1
-    assert "<b>" not in html.table(pd.DataFrame({"a": ["<b>x"]}), words=["a"])
+    assert "<b>" not in htmltable.table(pd.DataFrame({"a": ["<b>x"]}), words=["a"])
 
 
-def test_figure_2_shows_pictures_and_captions_if_they_are_there(run):
-    assert "not drawn yet" in evidence.reconstructions(run)
-    run.paths.reports.mkdir(parents=True)
-    (run.paths.reports / "figure2.png").write_bytes(b"png")
-    facts = [{"caption": [["a", False, "a"], ["red", True, "blue"]], "image_error": 0.1234}]
-    (run.paths.reports / "figure2.json").write_text(json.dumps(facts))
-    shown = evidence.reconstructions(run)
-    assert "data:image/png;base64," in shown
-    assert '<del title="hidden">red</del> <mark title="predicted">blue</mark>' in shown
-    assert "error 0.123" in shown
+def test_a_figure_says_which_of_its_settings_are_not_the_papers(run):
+    text = text_of(page.differs(run, "figure3"))
+    assert "data.image.size_px 256 48" in text
+    assert "language." not in text  # nothing of Figure 3 depends on it
+    Path("config/same.yaml").write_text("extends: paper\n")
+    assert "Every setting behind this figure" in page.differs(load_run("same"), "figure3")
+
+
+def git(*arguments: str) -> None:
+    identity = ["-c", "user.name=Test", "-c", "user.email=test@example.org"]
+    subprocess.run(["git", *identity, *arguments], capture_output=True, check=True)
+
+
+def test_curves_are_held_against_the_committed_log_and_not_against_themselves(run):
+    assert "no reference log" in reference.over_reference(run)
+    made.write_pretrain(run, "mae-b100")
+    make_curves(run)
+    git("init", "-q")
+    git("add", "reports")
+    git("commit", "-qm", "logs")
+    assert "image loss 0.00 %" in reference.over_reference(run)
+    log = run.paths.step_log("mae-b100")
+    first, *rest = log.read_text().splitlines()
+    line = json.loads(first)
+    changed = {**line, "image_loss": 1.25 * line["image_loss"]}
+    log.write_text("\n".join([json.dumps(changed), *rest]) + "\n")
+    make_curves(run)  # writes the log anew, as every run does
+    assert "image loss 25.00 %" in reference.over_reference(run)

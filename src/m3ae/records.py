@@ -1,6 +1,8 @@
 """One JSON record per result: the number, its interval, what made it, and the items behind it."""
 
 import base64
+import hashlib
+import json
 import platform
 import subprocess
 import time
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 # What a run writes itself does not make its code differ from the commit.
 NOT_RESULTS = ("--", ".", ":!results", ":!reports", ":!README.md", ":!docs")
+HASH = "sha256"
+"""A record's last key: the hash of its content."""
 LIBRARIES = ("m3ae", "torch", "numpy", "scikit-learn", "pillow", "tokenizers")
 
 
@@ -80,18 +84,38 @@ class Record(BaseModel):
     """Everything that may differ between two equal results: time, machine, versions, commit."""
 
     def write(self, path: Path) -> None:
-        """Write the record atomically, keys in a fixed order."""
-        write_text(path, self.model_dump_json(indent=1) + "\n")
+        """Write the record atomically, keys in a fixed order, with the hash of its content at the end."""
+        content = json.loads(self.model_dump_json())
+        sealed = {**content, HASH: content_hash(content)}
+        write_text(path, json.dumps(sealed, indent=1, ensure_ascii=False) + "\n")
+
+
+def content_hash(content: dict[str, Any]) -> str:
+    """SHA-256 of a record's content as plain JSON: of all but its provenance, and the hash itself.
+
+    Two equal results have one hash, whenever and wherever they were made.
+    """
+    kept = {key: value for key, value in content.items() if key not in ("provenance", HASH)}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
 def read_record(path: Path) -> Record:
-    """Read a record. Raises UserError, one line, if it is missing or broken."""
+    """Read a record. Raises UserError, one line, if it is missing, broken, or was edited."""
     try:
-        return Record.model_validate_json(path.read_bytes())
+        content = json.loads(path.read_bytes())
+        stated = content.pop(HASH, None) if isinstance(content, dict) else None
+        record = Record.model_validate(content)
     except FileNotFoundError:
         raise UserError(f"{path}: no such record; the workflow makes it: snakemake {path}") from None
-    except ValidationError as error:
-        raise UserError(f"{path}: not a record ({first_finding(error)}); remove it and run again") from None
+    except ValueError as error:
+        found = first_finding(error) if isinstance(error, ValidationError) else error
+        raise UserError(f"{path}: not a record ({found}); remove it and run again") from None
+    if stated != (found := content_hash(content)):
+        raise UserError(
+            f"{path}: was edited: expected content of {HASH} {stated or '(none is stated)'}, got {found}; "
+            f"restore the file, or remove it and make it again: snakemake {path}"
+        )
+    return record
 
 
 def provenance(started: float) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Figures and the report, from records alone."""
 
+from m3ae.config.pages import PAGE_NAMES
 from m3ae.config.printed import figure_models
 
 
@@ -125,7 +126,7 @@ rule curves:
 
 
 rule report:
-    """The run's HTML page: paper beside ours, and where every number comes from."""
+    """The run's pages: paper beside ours, and where every number comes from."""
     input:
         figures=[
             rules.figure2.output,
@@ -159,7 +160,7 @@ rule report:
         ),
         template="reports/templates/report.ipynb",
     output:
-        page=f"reports/{run.name}/index.html",
+        pages=expand("reports/{run}/{page}.html", run=run.name, page=PAGE_NAMES),
         notebook=f"reports/{run.name}/report.ipynb",
         summary=f"reports/{run.name}/summary.json",
     log:
@@ -169,3 +170,18 @@ rule report:
         stage=run.stage("report"),
     shell:
         "m3ae report --run {params.run} --log {log}"
+
+
+rule report_pdf:
+    """The report on paper: report.pdf, printed by the Chromium of this machine."""
+    input:
+        rules.report.output.notebook,
+    output:
+        f"reports/{run.name}/report.pdf",
+    log:
+        f"logs/{run.name}/report_pdf.log",
+    params:
+        run=run.name,
+        stage=run.stage("report"),
+    shell:
+        "m3ae report-pdf --run {params.run} --log {log}"

@@ -28,7 +28,8 @@ COMMANDS = {
     "weights": ("weights", "Show, convert and export weights: ours, the authors', Facebook's MAE."),
     "bench": ("bench", "How fast a run's parts are on this machine, and what binds."),
     "figure": ("report", "Make a figure's table and chart from records."),
-    "report": ("report", "Render the run's HTML report."),
+    "report": ("report", "Render the pages of a run's report."),
+    "report-pdf": ("report", "Print a rendered report, with Chromium."),
 }
 
 

@@ -30,12 +30,24 @@ def figure(name: str, run_name: str) -> None:
 
 @click.command()
 @run_option
+@click.option("--code", is_flag=True, help="Show the code of the notebook's cells in the pages, too.")
 @logged
-def report(run_name: str) -> None:
-    """Render reports/RUN/index.html, report.ipynb and summary.json."""
+def report(run_name: str, code: bool) -> None:
+    """Render the pages reports/RUN/*.html, report.ipynb and summary.json."""
     from m3ae.config import load_run
     from m3ae.report.render import render_report
 
     run = load_run(run_name)
-    render_report(run)
+    render_report(run, code=code)
     click.echo(f"report: {run.paths.reports / 'index.html'}")
+
+
+@click.command()
+@run_option
+@logged
+def report_pdf(run_name: str) -> None:
+    """Print the rendered report to reports/RUN/report.pdf, with the Chromium of this machine."""
+    from m3ae.config import load_run
+    from m3ae.report.pdf import print_report
+
+    click.echo(f"report: {print_report(load_run(run_name))}")

@@ -39,7 +39,7 @@ VERSIONS = {
     "figure6": 2,
     "extended": 2,
     "curves": 2,
-    "report": 2,
+    "report": 3,
 }
 
 

@@ -1,40 +1,56 @@
-"""The page's part beyond the paper's figures: charts, and every number with its interval."""
+"""The pages beyond the paper's figures: charts, and every number with its interval."""
 
 import pandas as pd
 from markupsafe import Markup
 
 from m3ae.config import Run
-from m3ae.report import html
+from m3ae.evaluate.bootstrap import Interval
+from m3ae.report import gains, html
 from m3ae.report.extended import describe, extended_table
 from m3ae.report.format import NOTHING, interval, rounded
 from m3ae.report.paper import label
 from m3ae.report.targets import TARGETS, in_words
 
-
-def beyond(run: Run) -> str:
-    """A part for each target; "-" where nothing of it was run."""
-    return html.joined(part(run, name) for name in TARGETS)
+MANY = 100
+"""Numbers on a page above which its tables are folded."""
 
 
-def part(run: Run, name: str) -> Markup:
-    """Title, how to read it, chart, tables."""
-    target, table = TARGETS[name], extended_table(run, name)
-    head = Markup("<h3>{}</h3>").format(target.title)
+def beyond(run: Run, name: str) -> str:
+    """Chart and tables of a target; "-" where nothing of it was run."""
+    table = extended_table(run, name)
     if table.empty:
-        return head + html.note(NOTHING)
-    chart = html.chart(run, name, describe(run, name, table))
-    tables = [panel_table(run, str(panel), rows, name) for panel, rows in table.groupby("panel", sort=False)]
-    body = Markup("<details><summary>All numbers</summary>{}</details>").format(html.joined(tables))
-    return head + html.note(target.about) + chart + body
+        return html.note(NOTHING)
+    chart, paired = html.chart(run, name, describe(run, name, table)), gains.gains(run, table)
+    tables = [
+        panel_table(run, str(panel), rows, name, paired) for panel, rows in table.groupby("panel", sort=False)
+    ]
+    if len(table) > MANY:
+        names = table["panel"].value_counts(sort=False)
+        tables = [
+            html.details(f"{panel}: {number} numbers", found, numbers=True)
+            for (panel, number), found in zip(names.items(), tables, strict=True)
+        ]
+    note = html.note(gains.note(run, paired)) if paired else Markup("")
+    return chart + Markup("<h2>All numbers</h2>") + note + html.joined(tables)
 
 
-def panel_table(run: Run, panel: str, rows: pd.DataFrame, name: str) -> Markup:
-    """Metrics down, models across; each cell links to its record."""
+def about(name: str) -> str:
+    """How a target's numbers are read."""
+    return Markup("<p>{}</p>").format(TARGETS[name].about)
+
+
+def panel_table(
+    run: Run, panel: str, rows: pd.DataFrame, name: str, paired: dict[tuple[str, str], Interval]
+) -> Markup:
+    """Metrics down, models and the paired difference across; each cell links to its record."""
     cells: dict[str, dict[str, Markup]] = {}
     for row in rows.to_dict("records"):
         value = html.link(row["record"], rounded(row["ours"]))
         shown = Markup("{} <small>{}</small>").format(value, interval(row["low"], row["high"]))
         cells.setdefault(in_words(row["metric"]), {})[label(run, row["model"])] = shown
+    for metric in rows["metric"].unique():
+        if (panel, metric) in paired:
+            cells[in_words(metric)][gains.TITLE] = Markup("{}").format(gains.in_words(paired[panel, metric]))
     frame = pd.DataFrame.from_dict(cells, orient="index").fillna(NOTHING)
     frame.insert(0, "measure", frame.index)
     caption = f"{TARGETS[name].title}: {panel}" if panel != name else TARGETS[name].title

@@ -1,6 +1,5 @@
-"""What the encoders learned: held-out errors in plain sentences, probes of all tasks, pictures."""
+"""What the encoders learned: held-out errors in plain sentences, probes of all tasks."""
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,11 +10,12 @@ from m3ae.config import Run
 from m3ae.evaluate.bootstrap import Interval
 from m3ae.records import Metric, Record
 from m3ae.report import html
+from m3ae.report.claims import M3AE, MAE, own_claims
 from m3ae.report.format import NOTHING, interval, rounded, signed
 from m3ae.report.ledger import orderings_table
 from m3ae.report.paper import label
 from m3ae.report.results import find_record
-from m3ae.report.verdicts import DEVIATES, HOLDS, judge, orderings
+from m3ae.report.verdicts import DEVIATES, HOLDS, judge
 
 # what is asked, the model's metric, the baseline's, the paired gain (above 0: the model is better)
 QUESTIONS = [
@@ -33,12 +33,17 @@ QUESTIONS = [
 def heldout_table(run: Run) -> str:
     """Errors on hidden patches and words of held-out pairs, each against its baseline; a table per model."""
     rows = {model: list(heldout_rows(run, model)) for model in run.rows}
-    tables = [
-        html.table(pd.DataFrame(found), words=["question", "answer"], caption=label(run, model))
+    tables = {
+        model: html.table(pd.DataFrame(found), words=["question", "answer"], caption=label(run, model))
         for model, found in rows.items()
         if found
-    ]
-    return html.joined(tables) if tables else html.note(NOTHING)
+    }
+    if not tables:
+        return html.note(NOTHING)
+    first = [table for model, table in tables.items() if model in (M3AE, MAE)]
+    rest = [table for model, table in tables.items() if model not in (M3AE, MAE)]
+    folded = html.details(f"{len(rest)} other models", html.joined(rest)) if rest else Markup("")
+    return html.joined(first) + folded
 
 
 def heldout_rows(run: Run, model: str) -> Iterator[dict[str, Any]]:
@@ -79,8 +84,7 @@ def probe_table(run: Run) -> str:
     }
     names = [*(label(run, model) for model in run.rows), "chance"]
     probes = pd.DataFrame({"model": names, **columns})
-    found = orderings(run)
-    own = orderings_table(run, found[found["source"] == "ours"], "Our own orderings (points)")
+    own = orderings_table(run, list(own_claims(run)), "Our own orderings (percentage points)")
     return html.table(probes, words=["model"], caption="Accuracy (%) of linear probes") + own
 
 
@@ -97,33 +101,3 @@ def chance(records: dict[tuple[str, str], Record | None], task: str) -> str:
     """What guessing gives on a task, as the records state it."""
     found = [r.details.get("chance") for (_, name), r in records.items() if r is not None and name == task]
     return rounded(found[0] if found else None)
-
-
-def reconstructions(run: Run) -> str:
-    """Figure 2, if it was drawn: pictures, and their captions with the hidden words."""
-    picture, facts = (run.paths.reports / f"figure2.{end}" for end in ("png", "json"))
-    if not (picture.is_file() and facts.is_file()):
-        return html.note(f"- (Figure 2 is not drawn yet: m3ae figure figure2 --run {run.name})")
-    samples = json.loads(facts.read_text(encoding="utf-8"))
-    image = html.picture(picture, f"{len(samples)} held-out images: original, masked, reconstructed")
-    captions = [
-        Markup("<li>{} <small>error {}</small></li>").format(
-            words(s["caption"]), rounded(s["image_error"], 3)
-        )
-        for s in samples
-    ]
-    return Markup('<figure>{}</figure><ol class="captions">{}</ol>').format(image, html.joined(captions))
-
-
-def words(caption: list[tuple[str, bool, str]]) -> Markup:
-    """A caption: hidden words are marked; a wrong prediction stands behind the right word."""
-    parts = []
-    for word, hidden, predicted in caption:
-        if not hidden:
-            parts.append(Markup("<span>{}</span>").format(word))
-        elif word == predicted:
-            parts.append(Markup('<ins title="hidden, predicted">{}</ins>').format(word))
-        else:
-            wrong = Markup('<del title="hidden">{}</del> <mark title="predicted">{}</mark>')
-            parts.append(wrong.format(word, predicted))
-    return Markup(" ").join(parts)

@@ -1,16 +1,17 @@
 """Pieces of the page as HTML: everything inside the file, nothing fetched."""
 
 import base64
-from collections.abc import Iterable
 from pathlib import Path
 
-import pandas as pd
 from markupsafe import Markup
 
 from m3ae.config import Run
 from m3ae.report.format import NOTHING
+from m3ae.report.htmltable import joined, table
 
-MIME = {".svg": "image/svg+xml", ".png": "image/png"}
+__all__ = ["chart", "details", "joined", "link", "note", "picture", "table", "terminal", "verdict"]
+
+MIME = {".svg": "image/svg+xml", ".png": "image/png", ".jpg": "image/jpeg"}
 VERDICTS = {
     "reproduced": "good",
     "ordering holds": "good",
@@ -19,40 +20,6 @@ VERDICTS = {
     "not run": "none",
 }
 """How a verdict looks: its name is always written out, colour only repeats it."""
-
-
-def table(frame: pd.DataFrame, *, words: Iterable[str], caption: str = "") -> Markup:
-    """A table; the columns ``words`` are set left, all others are numbers and set right.
-
-    Text is escaped, save what is Markup already. An empty frame says that there is nothing.
-    """
-    if frame.empty:
-        return note("-")
-    kinds = ["words" if column in set(words) else "number" for column in frame.columns]
-    kinds = [
-        "chip" if column == "verdict" else kind for column, kind in zip(frame.columns, kinds, strict=True)
-    ]
-    columns = list(zip(kinds, frame.columns, strict=True))
-    head = joined(Markup('<th scope="col" class="{}">{}</th>').format(kind, name) for kind, name in columns)
-    rows = joined(
-        Markup("<tr>{}</tr>\n").format(
-            joined(cell(column, value) for column, value in zip(columns, row, strict=True))
-        )
-        for row in frame.itertuples(index=False)
-    )
-    title = Markup("<caption>{}</caption>").format(caption) if caption else ""
-    body = Markup("<table>{}<thead><tr>{}</tr></thead>\n<tbody>{}</tbody></table>").format(title, head, rows)
-    return Markup('<div class="scroll">{}</div>').format(body)
-
-
-def cell(column: tuple[str, str], value: object) -> Markup:
-    """A cell that knows its column's name: a narrow screen shows the name above the value."""
-    return Markup('<td class="{}" data-label="{}">{}</td>').format(*column, value)
-
-
-def joined(parts: Iterable[Markup]) -> Markup:
-    """The parts in one."""
-    return Markup("").join(parts)
 
 
 def verdict(name: str) -> Markup:
@@ -74,19 +41,49 @@ def note(text: str) -> Markup:
     return Markup('<p class="note">{}</p>').format(text)
 
 
+def details(summary: str, body: Markup, *, numbers: bool = False) -> Markup:
+    """What only some want to read: on paper it is left out, but for ``numbers`` that stand nowhere else."""
+    look = Markup(' class="numbers"') if numbers else ""
+    return Markup("<details{}><summary>{}</summary>{}</details>").format(look, summary, body)
+
+
+def terminal(*lines: str) -> Markup:
+    """Commands as one types them."""
+    return Markup('<pre class="terminal" tabindex="0"><code>{}</code></pre>').format("\n".join(lines))
+
+
 def chart(run: Run, name: str, alt: str) -> Markup:
     """A chart of ``reports/{run}``, in the page itself, with links to its other forms."""
     path = run.paths.reports / f"{name}.svg"
     if not path.is_file():
         return note(f"- ({name} is not drawn yet: m3ae figure {name} --run {run.name})")
-    forms = [form for form in map(path.with_suffix, (".csv", ".md", ".svg", ".png")) if form.is_file()]
+    return framed(picture(path, alt), forms(path))
+
+
+def framed(image: Markup, caption: Markup) -> Markup:
+    """An image with what stands below it."""
+    return Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(image, caption)
+
+
+def forms(path: Path) -> Markup:
+    """Links to the same content in other formats, those that exist."""
+    found = [path.with_suffix(suffix) for suffix in (".csv", ".json", ".md", ".svg", ".png")]
     links = Markup(" · ").join(
-        Markup('<a href="{}">{}</a>').format(form.name, form.suffix[1:].upper()) for form in forms
+        Markup('<a href="{0}" aria-label="{1} as {2}">{2}</a>').format(
+            form.name, form.stem, form.suffix[1:].upper()
+        )
+        for form in found
+        if form.is_file()
     )
-    return Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(picture(path, alt), links)
+    return Markup('<span class="forms">{}</span>').format(links)
 
 
 def picture(path: Path, alt: str) -> Markup:
     """An image as data in the page."""
-    data = base64.b64encode(path.read_bytes()).decode()
-    return Markup('<img alt="{}" src="data:{};base64,{}">').format(alt, MIME[path.suffix], data)
+    return embedded(path.read_bytes(), path.suffix, alt)
+
+
+def embedded(content: bytes, kind: str, alt: str) -> Markup:
+    """An image's bytes of a ``kind`` (`.png`) as data in the page."""
+    data = base64.b64encode(content).decode()
+    return Markup('<img alt="{}" src="data:{};base64,{}">').format(alt, MIME[kind], data)

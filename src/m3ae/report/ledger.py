@@ -1,158 +1,102 @@
-"""What opens the report: the banner, what was reproduced in a few words, and the ledger."""
-
-from collections import Counter
+"""The ledger: the paper beside this run, cell by cell and ordering by ordering, each with its trace."""
 
 import pandas as pd
 from markupsafe import Markup
 
 from m3ae.config import Run
 from m3ae.report import html
+from m3ae.report.claims import Claim, claims
 from m3ae.report.format import interval, percent, rounded, signed
 from m3ae.report.paper import label
-from m3ae.report.tables import OURS, figure_table
-from m3ae.report.verdicts import NOT_RUN, orderings
+from m3ae.report.tables import OURS, figure_table, first_subject
+from m3ae.report.trace import of_two, with_command
+from m3ae.report.verdicts import ordering
 
 LEDGER_FIGURES = {
-    "figure3": "Figure 3: linear accuracy (%)",
-    "figure4": "Figure 4: linear accuracy (%)",
-    "figure5": "Figure 5: linear accuracy (%)",
-    "figure6": "Figure 6: AUROC (%)",
+    "figure3": "Figure 3",
+    "figure4": "Figure 4",
+    "figure5": "Figure 5",
+    "figure6": "Figure 6",
 }
+SEVERAL_PANELS = ("figure4", "figure6")
 METRICS = {
     "accuracy": "accuracy",
     "mean_average_precision": "mean average precision",
     "mahalanobis_auroc": "Mahalanobis AUROC",
     "msp_auroc": "MSP AUROC",
 }
-ELSEWHERE = "Figures 7 to 9 of the paper are not part of this report."
-WORDS = ["cell", "ordering", "measured on", "verdict"]
-
-
-def opening(run: Run) -> str:
-    """Banner, title, and the verdicts counted."""
-    banner = run.settings.banner
-    large = Markup('<p class="banner">{}</p>').format(banner) if banner else Markup("")
-    title = Markup("<h1>{}</h1>").format(run.settings.title)
-    about = Markup(
-        '<p class="lead">Run <code>{}</code> of an open reproduction of <cite>Multimodal Masked Autoencoders '
-        "Learn Transferable Representations</cite> (M3AE; Geng et al. 2022, arXiv 2205.14204). {}</p>"
-    ).format(run.name, scope(run))
-    return large + title + about + tally(run) + findings(run)
-
-
-def scope(run: Run) -> str:
-    """What may be compared with the paper."""
-    check = run.settings.check
-    if check.comparable:
-        return (
-            f"Data, models and measures are the paper's: a number counts as reproduced within "
-            f"{check.tolerance_points:g} points."
-        )
-    return (
-        "Data, models and measures are not the paper's: its numbers cannot be compared, only which of two "
-        "models is better."
-    )
-
-
-def tally(run: Run) -> Markup:
-    """How many cells and orderings got which verdict: what one reads first."""
-    found = orderings(run)
-    paper = found["source"] != "ours"
-    groups = {
-        "The paper's orderings": found.loc[paper, "verdict"],
-        "Our own orderings": found.loc[~paper, "verdict"],
-    }
-    if run.settings.check.comparable:
-        tables = [figure_table(run, figure) for figure in LEDGER_FIGURES]
-        cells = pd.concat([table.loc[table["panel"] != OURS, "verdict"] for table in tables])
-        groups = {"The paper's numbers": cells, **groups}
-    parts = [tally_line(name, list(verdicts)) for name, verdicts in groups.items()]
-    return Markup('<ul class="tally">{}</ul>').format(Markup("").join(parts))
-
-
-def tally_line(name: str, verdicts: list[str]) -> Markup:
-    """One line: `The paper's orderings (9): 3 ordering holds, 6 not run`."""
-    counts = Counter(verdicts)
-    chips = [
-        Markup('<span class="verdict {}"><b>{}</b> {}</span>').format(look, counts[verdict], verdict)
-        for verdict, look in html.VERDICTS.items()
-        if counts[verdict]
-    ]
-    return Markup("<li><span>{} ({})</span> {}</li>").format(name, len(verdicts), Markup(" ").join(chips))
-
-
-def findings(run: Run) -> Markup:
-    """The paper's orderings that were run, in sentences; then what was not run."""
-    found = orderings(run)
-    paper = found[found["source"] != "ours"].to_dict("records")
-    lines = [
-        Markup("<li>{} <span>{} on {} ({}): {} points {}; the paper: {}.</span></li>").format(
-            html.verdict(row["verdict"]),
-            row["ordering"],
-            row["subject"],
-            METRICS[row["metric"]],
-            signed(row["difference"]),
-            interval(row["low"], row["high"]),
-            signed(row["paper"]),
-        )
-        for row in paper
-        if row["verdict"] != NOT_RUN
-    ]
-    rest = ""
-    for figure in LEDGER_FIGURES:
-        missing = [r["ordering"] for r in paper if (r["source"], r["verdict"]) == (figure, NOT_RUN)]
-        if missing:
-            rest += f"Not run of Figure {figure[-1]}: {'; '.join(dict.fromkeys(missing))}. "
-    return Markup('<ul class="findings">{}</ul><p class="note">{}{}</p>').format(
-        html.joined(lines), rest, ELSEWHERE
-    )
+WORDS = ["figure", "cell", "ordering", "measured on", "verdict", "trace"]
+CHOICES = ["figure", "verdict"]
 
 
 def ledger(run: Run) -> str:
-    """paper | ours | difference | interval | verdict for every printed cell, then the paper's orderings."""
-    cells = [cells_table(run, figure) for figure in LEDGER_FIGURES]
-    found = orderings(run)
-    paper = orderings_table(run, found[found["source"] != "ours"], "The paper's orderings (points)")
-    return Markup("\n").join([*cells, paper])
+    """paper | ours | difference | interval | verdict for every printed cell, then for every ordering."""
+    cells = [row for figure in LEDGER_FIGURES for row in cell_rows(run, figure)]
+    numbers = html.table(
+        pd.DataFrame(cells),
+        words=WORDS,
+        caption=f"Every number that the paper prints in Figures 3 to 6 (%). Ours: {subjects(run)}",
+        interactive=True,
+        choices=CHOICES,
+    )
+    found = [claim for claim in claims(run) if claim.source != "ours"]
+    title = "Every ordering that these figures show (percentage points)"
+    return numbers + orderings_table(run, found, title, interactive=True)
 
 
-def cells_table(run: Run, figure: str) -> Markup:
+def subjects(run: Run) -> str:
+    """On what this run measures the paper's cells."""
+    return f"accuracy on {run.tasks[0]}, AUROC of {run.ood_pairs[0]}"
+
+
+def cell_rows(run: Run, figure: str) -> list[dict[str, str]]:
     """The printed cells of a figure. A difference of numbers that measure different things is not given."""
     table = figure_table(run, figure)
     rows = []
     for cell in table[table["panel"] != OURS].to_dict("records"):
         name = label(run, cell["model"], cell["panel"])
+        stage, _ = first_subject(run, figure, cell["metric"])
         gap = cell["ours"] - cell["paper_v1"] if run.settings.check.comparable else None
         rows.append(
             {
-                "cell": f"{name} · {cell['panel']}" if figure == "figure6" else name,
+                "cell": in_panel(name, cell["panel"]) if figure in SEVERAL_PANELS else name,
+                "figure": LEDGER_FIGURES[figure],
                 "paper v1": percent(cell["paper_v1"]),
                 "paper v3": percent(cell["paper_v3"]),
                 "ours": html.link(cell["record"], rounded(cell["ours"])),
                 "difference": signed(gap),
                 "interval": interval(cell["low"], cell["high"]),
                 "verdict": html.verdict(cell["verdict"]),
+                "trace": with_command(run, figure, cell["model"], stage),
             }
         )
-    subject = run.ood_pairs[0] if figure == "figure6" else run.tasks[0]
-    caption = f"{LEDGER_FIGURES[figure]}. Ours: {subject}"
-    return html.table(pd.DataFrame(rows), words=WORDS, caption=caption)
+    return rows
 
 
-def orderings_table(run: Run, found: pd.DataFrame, caption: str) -> Markup:
+def in_panel(name: str, panel: str) -> Markup:
+    """A cell's name, where a figure prints the same model in several panels."""
+    return Markup("{} <small>{}</small>").format(name, panel)
+
+
+def orderings_table(run: Run, found: list[Claim], caption: str, *, interactive: bool = False) -> Markup:
     """Orderings: the paper's difference, ours with its paired interval, the verdict."""
-    rows = [
-        {
-            "ordering": row["ordering"],
-            "measured on": f"{row['subject'] or 'concepts'}, {METRICS[row['metric']]}",
-            "paper": signed(row["paper"]),
-            "ours": signed(row["difference"]),
-            "interval": interval(row["low"], row["high"]),
-            "verdict": html.verdict(row["verdict"]),
-        }
-        for row in found.to_dict("records")
-    ]
-    frame = pd.DataFrame(rows)
-    if found["paper"].isna().all():
-        frame = frame.drop(columns="paper", errors="ignore")
-    return html.table(frame, words=WORDS, caption=caption)
+    frame = pd.DataFrame([ordering_row(run, claim, traced=interactive) for claim in found])
+    if not interactive:
+        frame = frame.drop(columns=["figure", "paper v1", "trace"], errors="ignore")
+    return html.table(frame, words=WORDS, caption=caption, interactive=interactive, choices=CHOICES)
+
+
+def ordering_row(run: Run, claim: Claim, *, traced: bool) -> dict[str, str]:
+    """A line of ``orderings_table``."""
+    row = ordering(run, claim)
+    trace = of_two(run, claim.source, claim.better, claim.worse, claim.stage) if traced else Markup("")
+    return {
+        "ordering": row["ordering"],
+        "figure": LEDGER_FIGURES.get(claim.source, ""),
+        "measured on": f"{row['subject'] or 'concepts'}, {METRICS[row['metric']]}",
+        "paper v1": signed(row["paper"]),
+        "ours": signed(row["difference"]),
+        "interval": interval(row["low"], row["high"]),
+        "verdict": html.verdict(row["verdict"]),
+        "trace": trace,
+    }

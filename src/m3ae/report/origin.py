@@ -1,4 +1,4 @@
-"""Where the numbers come from: the data, the settings, the code, the machine."""
+"""Where the numbers come from: the settings, the code, the machine, the bytes."""
 
 from collections import defaultdict
 from typing import Any
@@ -6,46 +6,16 @@ from typing import Any
 import pandas as pd
 
 from m3ae.config import Run
-from m3ae.data.manifest import Manifest, read_manifest
 from m3ae.files import sha256_of
 from m3ae.records import Record
 from m3ae.report import html
 from m3ae.report.differences import differences
-from m3ae.report.format import rounded
+from m3ae.report.format import NOTHING, rounded
 from m3ae.report.paper import label
 from m3ae.report.results import all_records
+from m3ae.report.yields import SPLITS
 
-SPLITS = {"train": "pre-training", "heldout": "held-out"}
-
-
-def data_tables(run: Run) -> str:
-    """Pairs that were listed, received and kept, and why others were not."""
-    manifests = read_manifests(run)
-    counts = [
-        {
-            "pairs": SPLITS[split],
-            "rows": f"{manifest.yield_.rows:,}",
-            "images": f"{manifest.yield_.images:,}",
-            "received": f"{manifest.yield_.received:,}",
-            "kept": f"{manifest.count:,}",
-            "yield": f"{100 * manifest.yield_.share:.1f} %",
-        }
-        for split, manifest in manifests.items()
-    ]
-    reasons = sorted({reason for manifest in manifests.values() for reason in manifest.rejected})
-    rejected = {
-        SPLITS[split]: [f"{manifest.rejected.get(reason, 0):,}" for reason in reasons]
-        for split, manifest in manifests.items()
-    }
-    refused = pd.DataFrame({"reason": reasons, **rejected})
-    kept = html.table(pd.DataFrame(counts), words=["pairs"])
-    return kept + (html.table(refused, words=["reason"], caption="Rejected") if reasons else "")
-
-
-def read_manifests(run: Run) -> dict[str, Manifest]:
-    """The manifests of clean shards that exist, by split."""
-    paths = {split: run.paths.manifest(split) for split in SPLITS}
-    return {split: read_manifest(path) for split, path in paths.items() if path.is_file()}
+STAGE_WORDS = ["model", "stages", "finished", "commit", "machine"]
 
 
 def differences_table(run: Run) -> str:
@@ -53,31 +23,65 @@ def differences_table(run: Run) -> str:
     frame = differences(run)
     if frame.empty:
         return html.note("No setting differs from `paper`.")
-    return html.table(frame, words=frame.columns)
+    return html.details(f"{len(frame)} settings", html.table(frame, words=frame.columns), numbers=True)
 
 
 def provenance_tables(run: Run) -> str:
-    """Commit, machine, versions and wall time of every stage; checksums of manifests and weights."""
+    """Commit and machine of every stage, versions, checksums of manifests and weights."""
     records = [record for _, record in all_records(run)]
-    stages = html.table(pd.DataFrame(stage_rows(run, records)), words=["model", "stage", "commit", "machine"])
-    versions = html.table(pd.DataFrame(version_rows(records)), words=["library", "version"])
-    sums = html.table(pd.DataFrame(checksum_rows(run, records)), words=["file", "SHA-256"])
+    stages = html.table(
+        pd.DataFrame(stage_rows(run, records)), words=STAGE_WORDS, caption="Stages (times in UTC)"
+    )
+    versions = html.table(
+        pd.DataFrame(version_rows(records)), words=["library", "version"], caption="Libraries"
+    )
+    sums = html.table(
+        pd.DataFrame(checksum_rows(run, records)), words=["file", "SHA-256"], caption="Checksums"
+    )
     return stages + versions + sums
 
 
-def stage_rows(run: Run, records: list[Record]) -> list[dict[str, str]]:
-    """Model, stage, wall time, commit, machine. A stage's records share one time: the longest is its own."""
-    stages: dict[tuple[str, str], list[Record]] = defaultdict(list)
+def by_stage(records: list[Record]) -> dict[tuple[str, str], dict[str, Any]]:
+    """Provenance by model and stage. A stage's records share one time: the longest is its own."""
+    stages: dict[tuple[str, str], dict[str, Any]] = {}
     for record in records:
-        stages[record.model, record.stage].append(record)
-    rows, total = [], 0.0
-    for (model, stage), found in stages.items():
-        facts = max((record.provenance for record in found), key=lambda p: p.get("wall_s", 0))
-        total += facts.get("wall_s", 0)
-        row = {"model": label(run, model), "stage": stage, "wall time (s)": rounded(facts.get("wall_s"))}
-        rows.append({**row, "commit": commit(facts), "machine": machine(facts)})
-    blank = {"stage": "all", "wall time (s)": rounded(total), "commit": "", "machine": ""}
-    return [*rows, {"model": "all", **blank}] if rows else []
+        key, facts = (record.model, record.stage), record.provenance
+        stages[key] = max(stages.get(key, facts), facts, key=lambda p: p.get("wall_s", 0))
+    return stages
+
+
+def stage_rows(run: Run, records: list[Record]) -> list[dict[str, str]]:
+    """A model's stages that one commit made on one machine, and when the last of them finished."""
+    made: dict[tuple[str, str, str], dict[str, str]] = defaultdict(dict)
+    for (model, stage), facts in by_stage(records).items():
+        made[label(run, model), commit(facts), machine(facts)][stage] = facts.get("finished", NOTHING)
+    return [
+        {
+            "model": model,
+            "stages": ", ".join(stages),
+            "finished": max(stages.values())[:16].replace("T", " "),
+            "commit": commit,
+            "machine": machine,
+        }
+        for (model, commit, machine), stages in made.items()
+    ]
+
+
+def times_table(run: Run) -> str:
+    """Wall time (s): models down, stages across, and their sums."""
+    times = {key: facts.get("wall_s", 0) for key, facts in by_stage([r for _, r in all_records(run)]).items()}
+    if not times:
+        return html.note(NOTHING)
+    names = list(dict.fromkeys(stage for _, stage in times))
+    rows = []
+    for model in dict.fromkeys(model for model, _ in times):
+        found = {stage: times[model, stage] for stage in names if (model, stage) in times}
+        rows.append({"model": label(run, model), **found, "all": sum(found.values())})
+    frame = pd.DataFrame(rows, columns=["model", *names, "all"])
+    total = {"model": "all", **frame[[*names, "all"]].sum().to_dict()}
+    frame = pd.concat([frame, pd.DataFrame([total])], ignore_index=True)
+    frame[[*names, "all"]] = frame[[*names, "all"]].map(rounded)
+    return html.table(frame, words=["model"], caption="Wall time (s)")
 
 
 def commit(facts: dict[str, Any]) -> str:

@@ -1,5 +1,8 @@
 """What the paper prints: ``config/paper_numbers.csv``, one line per number and version of the paper."""
 
+from functools import lru_cache
+from pathlib import Path
+
 import pandas as pd
 
 from m3ae.config import Run
@@ -21,17 +24,23 @@ TITLES = {
 def read_numbers() -> pd.DataFrame:
     """All printed numbers. Raises UserError, one line, if the file is missing or its columns are wrong."""
     try:
-        numbers = pd.read_csv(NUMBERS, keep_default_na=False)
+        changed = NUMBERS.stat().st_mtime_ns
     except FileNotFoundError:
         raise UserError(f"{NUMBERS}: no such file; run the command in the project folder") from None
+    return parse_numbers(NUMBERS.absolute(), changed)
+
+
+@lru_cache(maxsize=8)
+def parse_numbers(path: Path, changed: int) -> pd.DataFrame:
+    """The file as it was at the time ``changed`` (ns): a page asks for it a thousand times."""
+    numbers = pd.read_csv(path, keep_default_na=False)
     if list(numbers.columns) != COLUMNS:
         got = ", ".join(numbers.columns)
         raise UserError(f"{NUMBERS}: expected the columns {', '.join(COLUMNS)}, got {got}")
     try:
-        numbers["value"] = numbers["value"].astype(float)
+        return numbers.assign(value=numbers["value"].astype(float))
     except ValueError as error:
         raise UserError(f"{NUMBERS}: column value: {error}; expected percentages such as 59.4") from None
-    return numbers
 
 
 def printed_cells(figure: str) -> pd.DataFrame:

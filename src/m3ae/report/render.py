@@ -1,117 +1,51 @@
-"""The report: papermill runs the notebook's template, nbconvert makes one self-contained page of it."""
+"""The report: one executed notebook, cut into pages that link to each other and need nothing else."""
 
-import json
-import os
-import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from m3ae.config import Run
+from m3ae.config.pages import PAGE_NAMES
 from m3ae.errors import UserError
 from m3ae.files import write_text
+from m3ae.report.kernel import NOTEBOOK, execute
+from m3ae.report.site import converted
 from m3ae.report.summary import write_summary
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
-    from traitlets.config import Config
 
-NOTEBOOK = Path("reports/templates/report.ipynb")
-TEMPLATES = Path(__file__).parent / "templates"
-KERNEL = "python3"
-INJECTED = "injected-parameters"
+PAGE = "page"
+"""Metadata of the cell that begins a page: the page's name."""
 
 
-def render_report(run: Run) -> None:
-    """Write ``reports/{run}/report.ipynb``, ``index.html`` and ``summary.json``, without any network."""
+def render_report(run: Run, *, code: bool = False) -> None:
+    """Write the pages (with the cells' ``code`` on request), ``report.ipynb`` and ``summary.json``."""
     import nbformat
 
     notebook = execute(run)
-    forget_times(notebook)
     write_summary(run)
     write_text(run.paths.reports / "report.ipynb", nbformat.writes(notebook) + "\n")
-    write_text(run.paths.reports / "index.html", to_html(run, notebook))
+    for name, page in pages_of(notebook).items():
+        write_text(run.paths.reports / f"{name}.html", converted(run, name, page, code=code))
 
 
-def execute(run: Run) -> "NotebookNode":
-    """Run the notebook's template for ``run``. Raises UserError if a cell does."""
-    import papermill
-    from papermill.exceptions import PapermillExecutionError
+def pages_of(notebook: "NotebookNode") -> dict[str, "NotebookNode"]:
+    """The pages in their order: each begins at a cell that names it; what stands before belongs to none.
 
-    if not NOTEBOOK.is_file():
-        raise UserError(f"{NOTEBOOK}: no such file; run the command in the project folder")
-    with own_kernel() as folder:
-        try:
-            return papermill.execute_notebook(
-                NOTEBOOK,
-                folder / "report.ipynb",
-                {"run": run.name},
-                kernel_name=KERNEL,
-                progress_bar=False,
-                config=private(folder),
-            )
-        except PapermillExecutionError as error:
-            if error.ename == "UserError":
-                raise UserError(error.evalue) from None
-            raise
-
-
-def private(folder: Path) -> "Config":
-    """Talk to the kernel through sockets that only this user can reach, not through ports."""
-    from traitlets.config import Config
-
-    return Config({"KernelManager": {"transport": "ipc", "ip": f"{folder}/k"}})
-
-
-@contextmanager
-def own_kernel() -> Iterator[Path]:
-    """A kernel of this very interpreter, whatever others have registered; yields a folder for scratch."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        spec = {
-            "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
-            "display_name": "Python 3",
-            "language": "python",
-        }
-        write_text(folder / "kernels" / KERNEL / "kernel.json", json.dumps(spec))
-        # JUPYTER_PATH comes before the user's and the system's kernels
-        with environment(
-            JUPYTER_PATH=name, JUPYTER_RUNTIME_DIR=f"{name}/runtime", IPYTHONDIR=f"{name}/ipython"
-        ):
-            yield folder
-
-
-@contextmanager
-def environment(**variables: str) -> Iterator[None]:
-    """Set environment variables for a while."""
-    before = dict(os.environ)
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
-def forget_times(notebook: "NotebookNode") -> None:
-    """Remove what differs between two runs of the notebook: times, random ids, paths."""
-    notebook.metadata.pop("papermill", None)
+    Raises UserError if the template does not have every page of the report, once.
+    """
+    cells: dict[str, list] = {}
+    name = ""
     for cell in notebook.cells:
-        for key in ("papermill", "execution"):
-            cell.metadata.pop(key, None)
-        if INJECTED in cell.metadata.get("tags", []):
-            cell["id"] = INJECTED
+        name = cell.metadata.get(PAGE, name)
+        if name:
+            cells.setdefault(name, []).append(cell)
+    if list(cells) != PAGE_NAMES:
+        raise UserError(f"{NOTEBOOK}: expected the pages {', '.join(PAGE_NAMES)}, got {', '.join(cells)}")
+    return {name: with_cells(notebook, found) for name, found in cells.items()}
 
 
-def to_html(run: Run, notebook: "NotebookNode") -> str:
-    """The page: outputs and text, no code, nothing to fetch."""
-    from nbconvert import HTMLExporter
-
-    exporter = HTMLExporter(
-        template_name="page", extra_template_basedirs=[str(TEMPLATES)], exclude_anchor_links=True
-    )
-    title = f"{run.settings.title} ({run.name})"
-    body, _ = exporter.from_notebook_node(notebook, resources={"page_title": title})
-    return body
+def with_cells(notebook: "NotebookNode", cells: list) -> "NotebookNode":
+    """A notebook of some cells."""
+    page = notebook.copy()
+    page["cells"] = cells
+    return page

@@ -1,0 +1,67 @@
+"""Figures that are pictures (2, 7, 8, 9): drawn by the models' own targets, shown with what they tell."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from m3ae.config import Run
+from m3ae.report import html
+from m3ae.report.format import rounded
+
+ORIGINALS = "held-out images: original, masked, reconstructed"
+
+
+def picture_figure(run: Run, name: str) -> str:
+    """``reports/{run}/{name}.png`` with the samples behind it; "-" if it was not drawn."""
+    picture, facts = (run.paths.reports / f"{name}.{end}" for end in ("png", "json"))
+    if not (picture.is_file() and facts.is_file()):
+        return html.note(f"- ({name} is not drawn yet: m3ae figure {name} --run {run.name})")
+    alt, samples = described(facts)
+    items = [Markup("<li>{}</li>").format(told(sample)) for sample in samples]
+    captions = Markup('<ol class="captions">{}</ol>').format(html.joined(items)) if items else Markup("")
+    return html.framed(html.picture(picture, alt), html.forms(picture)) + captions
+
+
+def described(facts: Path) -> tuple[str, Sequence[Any]]:
+    """The text alternative and the samples of a picture, from the JSON beside it."""
+    content = json.loads(facts.read_text(encoding="utf-8"))
+    if isinstance(content, list):
+        return f"{len(content)} {ORIGINALS}", content
+    samples = content.get("samples", [])
+    return content.get("alt") or f"{len(samples)} samples", samples
+
+
+def told(sample: Any) -> Markup:
+    """A sample in a line: its caption, then the other facts about it."""
+    if not isinstance(sample, dict):
+        return Markup("{}").format(sample)
+    caption = sample.get("caption", "")
+    text = words(caption) if isinstance(caption, list) else Markup("{}").format(caption)
+    facts = [fact(name, value) for name, value in sample.items() if name not in ("caption", "model")]
+    shown = ", ".join(fact for fact in facts if fact)
+    return Markup("{} <small>{}</small>").format(text, shown)
+
+
+def fact(name: str, value: Any) -> str:
+    """`image error 0.123`; nothing for what is no single value."""
+    if isinstance(value, float):
+        return f"{name.replace('_', ' ')} {rounded(value, 3)}"
+    return f"{name.replace('_', ' ')} {value}" if isinstance(value, str | int) else ""
+
+
+def words(caption: Sequence[Any]) -> Markup:
+    """A caption: hidden words are marked; a wrong prediction stands behind the right word."""
+    parts = []
+    for entry in caption:
+        word, hidden, predicted = (entry, False, entry) if isinstance(entry, str) else entry
+        if not hidden:
+            parts.append(Markup("<span>{}</span>").format(word))
+        elif word == predicted:
+            parts.append(Markup('<ins title="hidden, predicted">{}</ins>').format(word))
+        else:
+            wrong = Markup('<del title="hidden">{}</del> <mark title="predicted">{}</mark>')
+            parts.append(wrong.format(word, predicted))
+    return Markup(" ").join(parts)
