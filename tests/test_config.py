@@ -83,6 +83,14 @@ MISTAKES = {
         {"rows": ["m3ae-b10"]},
         r"rows: expected one of models \(.*m3ae-b100.*\), got 'm3ae-b10'",
     ),
+    "a further seed of weights that are taken": (
+        {"supervised": {"weights": "deit_base_patch16_224"}, "repeats": {"supervised-b": [43]}},
+        r"repeats\.supervised-b: expected a row that is trained, .*taken \(deit_base_patch16_224\)",
+    ),
+    "a head on augmented images of no task": (
+        {"extended": {"augmented": {"tasks": ["digits"]}}},
+        r"extended\.augmented\.tasks: expected one of probe\.tasks \(.*digit.*\), got 'digits'",
+    ),
     "a patch that does not fit": (
         {"architecture": {"patch_px": 7}},
         r"patch_px: expected a divisor of .* = 48, got 7",

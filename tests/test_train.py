@@ -94,17 +94,19 @@ def test_training_writes_encoder_log_and_record(run, model):
     assert not any(run.paths.state(model).iterdir())  # nothing is left of a finished training
 
 
-def test_stopped_training_goes_on_to_the_same_bytes(run):
-    pretrain(run, "m3ae-b100")
-    whole = run.paths.encoder("m3ae-b100").read_bytes()
+@pytest.mark.parametrize("model", ["m3ae-b100", "clip-b"])
+def test_stopped_training_goes_on_to_the_same_bytes(run, model):
+    steps = schedule_of(run, model).steps
+    pretrain(run, model)
+    whole = run.paths.encoder(model).read_bytes()
     stop = StopRequest()
-    inputs = read_record(run.paths.record("m3ae-b100", "pretrain")).inputs
+    inputs = read_record(run.paths.record(model, "pretrain")).inputs
     stop.note(signal.SIGTERM, None)
     for expected in (1, 2, 3):  # one step each time
-        with pytest.raises(Again, match=f"SIGTERM came; saved at step {expected} of 40"):
-            Training(run, "m3ae-b100", inputs, Machine(), Ranks()).run_steps(stop)
-    pretrain(run, "m3ae-b100")
-    assert run.paths.encoder("m3ae-b100").read_bytes() == whole
+        with pytest.raises(Again, match=f"SIGTERM came; saved at step {expected} of {steps}"):
+            Training(run, model, inputs, Machine(), Ranks()).run_steps(stop)
+    pretrain(run, model)
+    assert run.paths.encoder(model).read_bytes() == whole
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from m3ae.config.data import Data
 from m3ae.config.evaluation import Check, Concepts, Features, Ood, Probe, Statistics
 from m3ae.config.extended import Extended
 from m3ae.config.language import Language
-from m3ae.config.rows import settings_of_row
+from m3ae.config.rows import settings_of_row, taken_weights
 from m3ae.config.training import Architecture, Clip, Heldout, Model, Pretrain, Supervised
 
 
@@ -69,6 +69,11 @@ class RunSettings(Settings):
                 )
         for name in self.repeats:
             known(name, self.models, "repeats", "models")
+            if weights := taken_weights(self, self.models[name]):
+                raise ValueError(
+                    f"repeats.{name}: expected a row that is trained, but its weights are taken ({weights}): "
+                    "a further seed changes nothing; remove it, or set supervised.weights to null"
+                )
         for name in self.rows:
             check_row(name, settings_of_row(self, self.models[name]))
         return self
