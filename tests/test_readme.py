@@ -22,7 +22,7 @@ def test_it_is_short():
 def test_its_table_holds_the_records_numbers(in_project, stage, metric):
     run = load_run("photos")
     cells = []
-    for model in ("m3ae-b100", "mae-b100", "untrained-b"):
+    for model in ("m3ae-b100", "mae-b100", "clip-b", "supervised-b", "untrained-b"):
         found = read_record(run.paths.record(model, stage)).metrics[metric]
         value, low, high = (
             round(number, 4) for number in (found.value, found.low, found.high)
