@@ -197,7 +197,9 @@ def test_a_command_that_the_ledger_links_to_unfolds(visit):
     page = visit("index")
     page.locator("a[href='figure3.html#command-m3ae-b100']").first.click()
     page.wait_for_url("**/figure3.html#command-m3ae-b100")
-    assert page.get_by_text("m3ae explain figure3.m3ae-b100 --run tiny").is_visible()
+    assert page.get_by_text(
+        "snakemake results/tiny/m3ae-b100/probe-digit.json --config run=tiny"
+    ).is_visible()
 
 
 def test_the_report_prints(finished):

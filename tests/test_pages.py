@@ -107,7 +107,6 @@ def test_every_printed_cell_leads_to_its_record_its_log_and_its_command(finished
     assert "../../logs/tiny/mae-b100/probe.log" not in links  # there is none
     assert "figure3.html#command-m3ae-b100" in links
     commands = pages["figure3"].text
-    assert "m3ae explain figure3.m3ae-b100 --run tiny" in commands
     assert "snakemake results/tiny/m3ae-b100/probe-digit.json --config run=tiny" in commands
 
 

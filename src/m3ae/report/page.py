@@ -98,8 +98,8 @@ def making(run: Run, name: str) -> str:
 
 
 def cell_commands(run: Run, name: str) -> str:
-    """For each model of a figure, what explains its number and what measures it again."""
+    """For each model of a figure, what measures its number again."""
     table = figure_table(run, name)
     stage, _ = first_subject(run, name, table["metric"].iloc[0])
     models = {model: label(run, model) for model in dict.fromkeys(table["model"]) if model in run.models}
-    return html.details("One number at a time", commands(run, name, models, stage))
+    return html.details("One number at a time", commands(run, models, stage))

@@ -58,19 +58,13 @@ def anchor(model: str) -> str:
     return f"command-{model}"
 
 
-def cell_name(figure: str, model: str) -> str:
-    """What ``m3ae explain`` takes: `figure3.m3ae-b100`."""
-    return f"{figure}.{model}"
-
-
-def commands(run: Run, figure: str, models: dict[str, str], stage: str) -> Markup:
-    """For each of ``models`` (with their labels): what explains its cell, and what makes its record again."""
+def commands(run: Run, models: dict[str, str], stage: str) -> Markup:
+    """For each of ``models`` (with their labels): what makes its record again."""
     rows = [
         Markup('<dt id="{}">{}</dt><dd>{}</dd>').format(
             anchor(model),
             label,
             html.terminal(
-                f"m3ae explain {cell_name(figure, model)} --run {run.name}",
                 f"snakemake {record_path(run, model, stage).as_posix()} --config run={run.name}",
             ),
         )
