@@ -149,7 +149,7 @@ def test_an_epoch_is_whole_batches_in_its_own_order_and_crops(quick):
 def test_every_score_has_its_four_metrics_as_scikit_learn_gives_them(quick):
     run_detection(quick, MODEL)
     record = read_record(quick.paths.record(MODEL, "detection-textures"))
-    names = [*SCORES, "reconstruction", "text_reconstruction"]
+    names = [*SCORES, "odin_pixels", "reconstruction", "text_reconstruction"]
     assert {f"{name}_{metric}" for name in names for metric in METRICS} == set(record.metrics)
     assert len(names) >= 20
     features = Features(quick, MODEL)

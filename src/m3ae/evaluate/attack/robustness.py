@@ -110,12 +110,17 @@ def write_record(
 
 def chosen(run: Run, model: str) -> tuple[Float[Tensor, "count 3 height width"], Tensor, np.ndarray]:
     """Test images of the first task in [0, 1], their classes, and their rows: evenly spaced."""
-    settings, device = run.extended.robustness, "cuda" if torch.cuda.is_available() else "cpu"
+    settings, device = run.extended.robustness, device_of()
     task = run.task(settings.task)
     split = EvalImages(run, task.dataset, task.test)
     rows = evenly(len(split), settings.num_samples)
     views = torch.from_numpy(views_of(run, model, split, rows)).permute(0, 3, 1, 2).contiguous()
     return views.to(device) / 255, torch.from_numpy(split.labels(task.label)[rows]).to(device), rows
+
+
+def device_of() -> torch.device:
+    """Where gradients are computed."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def victim_of(run: Run, model: str, classifier: Classifier, device: torch.device) -> Victim:

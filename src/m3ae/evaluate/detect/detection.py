@@ -15,9 +15,11 @@ from m3ae.config.datasets import load_dataset
 from m3ae.config.evaluation import EvalSplit, OodPair, Task
 from m3ae.evaluate.archive import Archive
 from m3ae.evaluate.detect.metrics import interval_of_detection
+from m3ae.evaluate.detect.odin import PixelOdin
 from m3ae.evaluate.detect.reconstruction import Rebuilder, names_of
 from m3ae.evaluate.detect.scores import SCORES, Fitted, fit
 from m3ae.evaluate.ood import classifier_of, open_probes
+from m3ae.evaluate.scores import Classifier
 from m3ae.evaluate.stored import Features
 from m3ae.files import sha256_of
 from m3ae.records import Metric, Record, provenance
@@ -40,6 +42,7 @@ def run_detection(run: Run, model: str) -> None:
         if task.name not in fitted:
             fitted[task.name] = fit_task(features, probes, task)
         scores = dict(scores_of(features, fitted[task.name], task, pair))
+        scores |= perturbed(run, model, classifier_of(probes, task), task, pair)
         if rebuilder is not None:
             scores |= rebuilt(run, rebuilder, features, fitted[task.name], task, pair)
         Record(
@@ -73,6 +76,17 @@ def scores_of(
     x_out = features.features(pair.out.dataset, pair.out.split)
     for name, score in SCORES.items():
         yield name, (score(fitted, x_in), score(fitted, x_out))
+
+
+def perturbed(
+    run: Run, model: str, classifier: Classifier, task: Task, pair: OodPair
+) -> dict[str, tuple[Scores, Scores]]:
+    """ODIN with its step in pixels, where gradients are had: features in bf16 have none worth following."""
+    if run.settings.features.precision != "fp32":
+        return {}
+    odin = PixelOdin(run, model, classifier)
+    inside = EvalSplit(dataset=task.dataset, split=task.test)
+    return {"odin_pixels": (odin.scores(inside), odin.scores(pair.out))}
 
 
 def rebuilt(

@@ -37,4 +37,5 @@ LABELS: dict[str, Label] = {
     "ash_p": Label("ASH-P", "Djurisic et al. 2023"),
     "scale": Label("SCALE", "Xu et al. 2024"),
     "dice": Label("DICE", "Sun and Li 2022"),
+    "odin_pixels": Label("ODIN, in pixels", "Liang, Li, Srikant 2018"),
 }
