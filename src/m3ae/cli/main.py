@@ -19,6 +19,11 @@ COMMANDS = {
     "probe": ("evaluate", "Linear probes on stored features."),
     "ood": ("evaluate", "Out-of-distribution scores on stored features."),
     "concepts": ("evaluate", "What captions speak of, read off a frozen encoder."),
+    "pointing": ("pictures", "Whether words look at what they name, in scenes whose places are known."),
+    "clusters": (
+        "pictures",
+        "How classes lie in the features of MAE and M3AE: neighbours, silhouette, t-SNE.",
+    ),
     "probes": ("extended", "Other probes: many heads, logistic regression, neighbours, few-shot."),
     "augmented": ("extended", "Heads on augmented images: the authors' probe as published, fine-tuning."),
     "detection": ("extended", "Every out-of-distribution score on stored features."),

@@ -1,31 +1,58 @@
 """``m3ae figure`` and ``m3ae report``: what people look at, from records alone."""
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
 import click
 
 from m3ae.cli.common import logged, run_option
 
-NAMES = ["figure2", "figure3", "figure4", "figure5", "figure6", "curves"]
+if TYPE_CHECKING:
+    from m3ae.config import Run
+
+NAMES = [f"figure{number}" for number in range(2, 10)] + ["curves"]
 NAMES += ["probes", "augmented", "detection", "shift", "robustness", "captions"]
+LOOKS = {"figure7", "figure8"}
 
 
 @click.command()
-@click.argument("name", type=click.Choice(NAMES))
+@click.argument("names", metavar="NAME...", nargs=-1, required=True, type=click.Choice(NAMES))
 @run_option
 @logged
-def figure(name: str, run_name: str) -> None:
-    """Write reports/RUN/NAME: CSV, Markdown, SVG and PNG (figure2: PNG and JSON)."""
+def figure(names: tuple[str, ...], run_name: str) -> None:
+    """Write reports/RUN/NAME: CSV, Markdown, SVG and PNG (figures of pictures have JSON and no SVG).
+
+    Figures 3 to 6 and 9 are made from records alone; 2, 7 and 8 need the first M3AE and held-out pairs.
+    """
     from m3ae.config import load_run
 
     run = load_run(run_name)
-    if name == "figure2":  # needs the models themselves
-        from m3ae.evaluate.reconstructions import draw_reconstructions
+    if LOOKS & set(names):
+        draw_looks(run, names)
+    for name in (name for name in names if name not in LOOKS):
+        if name == "figure2":
+            from m3ae.evaluate.reconstructions import draw_reconstructions
 
-        draw_reconstructions(run)
-    else:
-        from m3ae.report.figures import make_figure
+            draw_reconstructions(run)
+        else:
+            from m3ae.report.figures import make_figure
 
-        make_figure(run, name)
-    click.echo(f"{name}: {run.paths.reports / name}.*")
+            make_figure(run, name)
+    for name in names:
+        click.echo(f"{name}: {run.paths.reports / name}.*")
+
+
+def draw_looks(run: "Run", names: Iterable[str]) -> None:
+    """Figures 7 and 8, of the same pairs: the model looks at them once."""
+    from m3ae.evaluate.attention.choose import shown_pairs
+    from m3ae.report.figure7 import make_figure7
+    from m3ae.report.figure8 import make_figure8
+
+    pairs = shown_pairs(run)
+    if "figure7" in names:
+        make_figure7(run, pairs)
+    if "figure8" in names:
+        make_figure8(run, pairs)
 
 
 @click.command()

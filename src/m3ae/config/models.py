@@ -9,6 +9,7 @@ from m3ae.config.data import Data
 from m3ae.config.evaluation import Check, Concepts, Features, Ood, Probe, Statistics
 from m3ae.config.extended import Extended
 from m3ae.config.language import Language
+from m3ae.config.pictures import Attended, Clusters
 from m3ae.config.rows import settings_of_row, taken_weights
 from m3ae.config.training import Architecture, Clip, Heldout, Model, Pretrain, Supervised
 
@@ -38,9 +39,11 @@ class RunSettings(Settings):
     repeats: dict[str, list[Count]]
     """Further seeds of pre-training, by row: its cells get an interval over seeds. Of no other row."""
     heldout: Heldout
+    attended: Attended
     features: Features
     probe: Probe
     ood: Ood
+    clusters: Clusters
     concepts: Concepts | None
     """Null for runs without: `concepts` is then no target."""
     language: Language | None
@@ -60,6 +63,7 @@ class RunSettings(Settings):
         tasks = [task.name for task in self.probe.tasks]
         for pair in self.ood.pairs:
             known(pair.task, tasks, f"ood.pairs.{pair.name}.task", "probe.tasks")
+        known(self.clusters.task, tasks, "clusters.task", "probe.tasks")
         self.extended_fits(tasks)
         for name, size in {**self.architecture.sizes, "decoder": self.architecture.decoder}.items():
             if size.width % size.heads or size.width % 4:

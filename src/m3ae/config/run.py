@@ -114,6 +114,16 @@ class Run:
         return next(task for task in self.settings.probe.tasks if task.name == name)
 
     @property
+    def clustered(self) -> list[str]:
+        """The two models whose features Figure 9 compares: the first MAE and the first M3AE."""
+        return self.models_of("mae")[:1] + self.models_of("m3ae")[:1]
+
+    @property
+    def knows_places(self) -> bool:
+        """Whether it is known where the things of its pictures are: of scenes that are made here."""
+        return self.settings.data.source.kind == "toy"
+
+    @property
     def ood_pairs(self) -> list[str]:
         """Names of the out-of-distribution pairs."""
         return [pair.name for pair in self.settings.ood.pairs]

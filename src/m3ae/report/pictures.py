@@ -53,9 +53,12 @@ def fact(name: str, value: Any) -> str:
 
 
 def words(caption: Sequence[Any]) -> Markup:
-    """A caption: hidden words are marked; a wrong prediction stands behind the right word."""
+    """A caption: chosen words are marked; of hidden ones a wrong prediction stands behind the right word."""
     parts = []
     for entry in caption:
+        if isinstance(entry, dict):
+            parts.append(Markup('<mark title="chosen">{}</mark>').format(entry["chosen"]))
+            continue
         word, hidden, predicted = (entry, False, entry) if isinstance(entry, str) else entry
         if not hidden:
             parts.append(Markup("<span>{}</span>").format(word))

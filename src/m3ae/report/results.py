@@ -8,7 +8,17 @@ from m3ae.records import Record, read_record
 from m3ae.report.differences import unequal
 
 FIGURES = ("pretrain", "heldout", "features", "probe", "ood", "concepts")
-STAGES = (*FIGURES, "probes", "augmented", "detection", "shift", "robustness", "captions")
+STAGES = (
+    *FIGURES,
+    "probes",
+    "augmented",
+    "detection",
+    "shift",
+    "robustness",
+    "captions",
+    "pointing",
+    "clusters",
+)
 
 
 def find_record(run: Run, model: str, stage: str) -> Record | None:

@@ -2,7 +2,7 @@
 
 import io
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -78,11 +78,16 @@ def say_nothing(axes: "Axes") -> None:
     axes.set(xticks=[], yticks=[])
 
 
-def save(figure: "Figure", run: Run, name: str, alt: str) -> None:
+METADATA: dict[str, dict[str, str | None]] = {
+    "svg": {"Date": None, "Creator": None},
+    "png": {"Software": None},
+}
+
+
+def save(figure: "Figure", run: Run, name: str, alt: str, kinds: Iterable[str] = METADATA) -> None:
     """Write ``reports/{run}/{name}.svg`` and ``.png`` atomically, without dates or versions in them."""
-    metadata = {"svg": {"Date": None, "Creator": None, "Title": alt}, "png": {"Software": None, "Title": alt}}
-    for kind, facts in metadata.items():
+    for kind in kinds:
         content = io.BytesIO()
-        figure.savefig(content, format=kind, dpi=160, metadata=facts)
+        figure.savefig(content, format=kind, dpi=160, metadata={**METADATA[kind], "Title": alt})
         with atomic_write(run.paths.reports / f"{name}.{kind}") as file:
             file.write(content.getvalue())

@@ -1,5 +1,7 @@
 """Draw a scene's attributes, and paint it."""
 
+from typing import NamedTuple
+
 import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
@@ -22,6 +24,14 @@ SIDE = {"large": 0.6, "small": 0.42}  # of the scene's side; the box of 8 x 8, i
 PAIR_SHRINK = 0.85  # two large digits side by side must not cover each other
 TWO_DIGITS = 0.25  # share of the pre-training scenes
 COLOUR_JITTER, GRADIENT, NOISE = 8.0, 14.0, 4.0  # grey levels
+
+
+class Box(NamedTuple):
+    """The square (pixels) in which a digit was painted; row and column of its first pixel."""
+
+    top: int
+    left: int
+    side: int
 
 
 def draw_scene(rng: np.random.Generator, pool: Pool, *, may_have_two: bool = False) -> Scene:
@@ -52,7 +62,14 @@ def contrast(one: str, other: str) -> bool:
 
 def paint(scene: Scene, rng: np.random.Generator, px: int) -> UInt8[np.ndarray, "px px 3"]:
     """Paint a scene ``px`` pixels square: ground with a light gradient, digits in ink, noise over all."""
-    canvas = ground(scene.background, rng, px)
+    return paint_and_place(scene, rng, px)[0]
+
+
+def paint_and_place(
+    scene: Scene, rng: np.random.Generator, px: int
+) -> tuple[UInt8[np.ndarray, "px px 3"], list[Box]]:
+    """The picture of ``paint``, and where each digit is, in the order of the scene's figures."""
+    canvas, boxes = ground(scene.background, rng, px), []
     shrink = PAIR_SHRINK if len(scene.figures) == 2 else 1.0
     for figure in scene.figures:
         side = round(px * SIDE[figure.size] * shrink * rng.uniform(0.95, 1.05))
@@ -60,7 +77,9 @@ def paint(scene: Scene, rng: np.random.Generator, px: int) -> UInt8[np.ndarray, 
         top, left = corner(figure.place, side, px, rng)
         cover[top : top + side, left : left + side, 0] = enlarge(figure.ink, side)
         canvas += cover * (shade(figure.colour, rng) - canvas)
-    return np.clip(np.rint(canvas + rng.normal(0, NOISE, canvas.shape)), 0, 255).astype(np.uint8)
+        boxes.append(Box(top, left, side))
+    pixels = np.clip(np.rint(canvas + rng.normal(0, NOISE, canvas.shape)), 0, 255).astype(np.uint8)
+    return pixels, boxes
 
 
 def shade(colour: str, rng: np.random.Generator) -> Float[np.ndarray, "3"]:

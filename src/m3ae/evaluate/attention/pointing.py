@@ -1,0 +1,172 @@
+"""Do words look at what they name? Where a word's attention is highest, against the true place of its digit.
+
+Of made scenes alone: only there is it known where things are. A digit is asked for by its own word and by its
+colour's, each where the caption has that word once and the scene one digit that it names.
+"""
+
+import time
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+
+from m3ae.config import Run
+from m3ae.data.source.toy.truth import Placed, placed_in_pairs
+from m3ae.data.tokens import load_tokenizer
+from m3ae.errors import UserError
+from m3ae.evaluate.attention.view import Looks, centres_inside, in_view, looks_of
+from m3ae.evaluate.attention.whole import pieces_of, said_once
+from m3ae.evaluate.language.measured import difference, share
+from m3ae.evaluate.language.pairs import ModelPairs
+from m3ae.evaluate.stored import checked_weights
+from m3ae.files import sha256_of
+from m3ae.model.m3ae import M3AE
+from m3ae.model.weights import load_encoder
+from m3ae.records import Metric, Record, provenance
+
+KINDS = ("digit", "colour")
+"""What a word names of a digit: fields of `Placed`."""
+
+
+class Asked(NamedTuple):
+    """A word of a caption that names one digit of its scene."""
+
+    id: int
+    kind: str
+    word: str
+    slots: list[int]
+    inside: Bool[np.ndarray, "side side"]
+    """The patches whose centre lies on the digit."""
+
+
+def run_pointing(run: Run, model: str) -> None:
+    """Write `pointing.json`: how often the most attended patch lies on the digit that the word names.
+
+    Raises UserError for a run whose scenes are not made here, or a model that reads no text.
+    """
+    started = time.time()
+    check_reads(run, model)
+    inputs = inputs_of(run, model)
+    trained, pairs = load_encoder(run.paths.encoder(model)), ModelPairs(run, model, "heldout")
+    asked = questions(run, pairs)
+    peaks = {
+        name: most_attended(run, net.to(pairs.device), pairs, asked)
+        for name, net in (("trained", trained), ("untrained", untrained(trained, run.settings.seed)))
+    }
+    metrics: dict[str, Metric] = {}
+    for kind in KINDS:
+        metrics |= measure(run, kind, asked, peaks)
+    Record(
+        run=run.name,
+        model=model,
+        stage="pointing",
+        metrics=metrics,
+        details={"num_pairs": len({one.id for one in asked}), "patches": int(asked[0].inside.size)},
+        settings=run.stage("pointing", model),
+        inputs=inputs,
+        seeds=[run.settings.seed],
+        provenance=provenance(started),
+    ).write(run.paths.record(model, "pointing"))
+
+
+def check_reads(run: Run, model: str) -> None:
+    """Raise UserError unless words and patches of ``model`` are one sequence."""
+    method = run.model(model).method
+    if method != "m3ae":
+        raise UserError(
+            f"pointing of {model}: expected an M3AE, got {method}; its words and patches never meet"
+        )
+
+
+def inputs_of(run: Run, model: str) -> dict[str, str]:
+    """SHA-256 of the weights and of everything that is read beside them."""
+    files = {
+        "heldout_manifest": run.paths.manifest("heldout"),
+        "heldout_tokens": run.paths.tokens("heldout"),
+        "tokenizer": run.paths.tokenizer,
+    }
+    return {"weights": checked_weights(run, model)} | {name: sha256_of(path) for name, path in files.items()}
+
+
+def untrained(model: M3AE, seed: int) -> M3AE:
+    """The same encoder with its first random weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return M3AE(model.architecture).eval()
+
+
+def questions(run: Run, pairs: ModelPairs) -> list[Asked]:
+    """Every word of the first captions that names exactly one digit. Raises UserError if there is none."""
+    settings, tokenizer = run.settings, load_tokenizer(run.paths.tokenizer)
+    side = settings.data.image.size_px // settings.architecture.patch_px
+    asked = []
+    for id, placed in enumerate(placed_in_pairs(run, "heldout")):
+        once = said_once(pieces_of(tokenizer, pairs.pieces(id)[0]))
+        for kind in KINDS:
+            for word, found in named(kind, placed).items():
+                if word in once and len(found) == 1:
+                    box = in_view(run, found[0].box)
+                    inside = centres_inside(box, side, settings.architecture.patch_px)
+                    asked.append(Asked(id, kind, word, once[word], inside))
+    for kind in KINDS:
+        if not any(one.kind == kind for one in asked):
+            raise UserError(
+                f"pointing: expected held-out captions that name one digit by its {kind}, found none; "
+                "raise data.source.num_heldout"
+            )
+    return asked
+
+
+def named(kind: str, placed: list[Placed]) -> dict[str, list[Placed]]:
+    """The digits of a scene by their words of a kind."""
+    found: dict[str, list[Placed]] = {}
+    for one in placed:
+        found.setdefault(getattr(one, kind), []).append(one)
+    return found
+
+
+def most_attended(run: Run, model: M3AE, pairs: ModelPairs, asked: list[Asked]) -> list[tuple[np.intp, ...]]:
+    """For each word the row and column of the patch that its pieces look at most, in their mean."""
+    ids = list(dict.fromkeys(one.id for one in asked))
+    looks = looks_of(model, pairs, ids, [pairs.pieces(id)[0] for id in ids], run.settings.attended.block)
+    by_id = dict(zip(ids, looks, strict=True))
+    return [peak_of(of_word(by_id[one.id], one.slots)) for one in asked]
+
+
+def of_word(looks: Looks, slots: list[int]) -> Float[np.ndarray, "side side"]:
+    """The attention of a word over the patches: the mean over its pieces."""
+    return looks.word_to_patches[slots].mean(axis=0)
+
+
+def peak_of(attended: Float[np.ndarray, "side side"]) -> tuple[np.intp, ...]:
+    """Row and column of the most attended patch; of equals the first."""
+    return np.unravel_index(attended.argmax(), attended.shape)
+
+
+def measure(
+    run: Run, kind: str, asked: list[Asked], peaks: dict[str, list[tuple[np.intp, ...]]]
+) -> dict[str, Metric]:
+    """Hit rate of a kind of word, beside chance, the untrained encoder, and another word's patch.
+
+    Chance is the share of the patches that would be a hit. The most attended patch of another word, half the
+    list away and so on another scene, tells what a habit of looking at the same place would hit.
+    """
+    chosen = [i for i, one in enumerate(asked) if one.kind == kind]
+    inside = [asked[i].inside for i in chosen]
+
+    def hits(found: list[tuple[np.intp, ...]]) -> Bool[np.ndarray, " n"]:
+        return np.array([grid[peak] for grid, peak in zip(inside, found, strict=True)])
+
+    trained = [peaks["trained"][i] for i in chosen]
+    ours = hits(trained)
+    beside = {
+        "chance": np.array([grid.mean() for grid in inside]),
+        "untrained": hits([peaks["untrained"][i] for i in chosen]),
+        "other_scene": hits(trained[len(trained) // 2 :] + trained[: len(trained) // 2]),
+    }
+    found = {f"{kind}_hit_rate": share(run, ours)}
+    for name, shares in beside.items():
+        found[f"{kind}_{name}"] = share(run, shares)
+        found[f"{kind}_gain_over_{name}"] = difference(run, ours, shares)
+    return found
