@@ -12,7 +12,9 @@ from m3ae.report.looks import place_of, write_looks
 from m3ae.report.rows import Row, Word
 
 NAME = "figure8"
-ABOUT = "Attention of one patch (framed) over the word pieces of the caption (the darker, the more), nothing hidden."
+ABOUT = (
+    "Attention of one patch (framed) over the caption's word pieces (the darker, the more), nothing hidden."
+)
 CHOSEN = {
     True: "The patch: at the centre of the digit that the word names; where it names none, the one that the "
     "word looks at most.",

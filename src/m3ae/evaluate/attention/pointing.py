@@ -25,6 +25,9 @@ from m3ae.model.m3ae import M3AE
 from m3ae.model.weights import load_encoder
 from m3ae.records import Metric, Record, provenance
 
+Map = Float[np.ndarray, "side side"]
+"""Attention over the patches of a picture."""
+Truths = Bool[np.ndarray, " items"]
 KINDS = ("digit", "colour")
 """What a word names of a digit: fields of `Placed`."""
 
@@ -38,6 +41,8 @@ class Asked(NamedTuple):
     slots: list[int]
     inside: Bool[np.ndarray, "side side"]
     """The patches whose centre lies on the digit."""
+    beside: Bool[np.ndarray, "side side"] | None
+    """The same of the scene's other digit, if a word of its own names that one, too; else None."""
 
 
 def run_pointing(run: Run, model: str) -> None:
@@ -50,13 +55,13 @@ def run_pointing(run: Run, model: str) -> None:
     inputs = inputs_of(run, model)
     trained, pairs = load_encoder(run.paths.encoder(model)), ModelPairs(run, model, "heldout")
     asked = questions(run, pairs)
-    peaks = {
-        name: most_attended(run, net.to(pairs.device), pairs, asked)
+    maps = {
+        name: attended_by(run, net.to(pairs.device), pairs, asked)
         for name, net in (("trained", trained), ("untrained", untrained(trained, run.settings.seed)))
     }
     metrics: dict[str, Metric] = {}
     for kind in KINDS:
-        metrics |= measure(run, kind, asked, peaks)
+        metrics |= measure(run, kind, asked, maps)
     Record(
         run=run.name,
         model=model,
@@ -98,17 +103,19 @@ def untrained(model: M3AE, seed: int) -> M3AE:
 
 def questions(run: Run, pairs: ModelPairs) -> list[Asked]:
     """Every word of the first captions that names exactly one digit. Raises UserError if there is none."""
-    settings, tokenizer = run.settings, load_tokenizer(run.paths.tokenizer)
-    side = settings.data.image.size_px // settings.architecture.patch_px
+    tokenizer = load_tokenizer(run.paths.tokenizer)
     asked = []
     for id, placed in enumerate(placed_in_pairs(run, "heldout")):
         once = said_once(pieces_of(tokenizer, pairs.pieces(id)[0]))
         for kind in KINDS:
-            for word, found in named(kind, placed).items():
-                if word in once and len(found) == 1:
-                    box = in_view(run, found[0].box)
-                    inside = centres_inside(box, side, settings.architecture.patch_px)
-                    asked.append(Asked(id, kind, word, once[word], inside))
+            grids = {
+                word: patches_of(run, found[0])
+                for word, found in named(kind, placed).items()
+                if word in once and len(found) == 1
+            }
+            for word, inside in grids.items():
+                beside = next((grid for other, grid in grids.items() if other != word), None)
+                asked.append(Asked(id, kind, word, once[word], inside, beside))
     for kind in KINDS:
         if not any(one.kind == kind for one in asked):
             raise UserError(
@@ -116,6 +123,12 @@ def questions(run: Run, pairs: ModelPairs) -> list[Asked]:
                 "raise data.source.num_heldout"
             )
     return asked
+
+
+def patches_of(run: Run, placed: Placed) -> Bool[np.ndarray, "side side"]:
+    """The patches whose centre lies on a digit, as the encoder sees it."""
+    size, patch_px = run.settings.data.image.size_px, run.settings.architecture.patch_px
+    return centres_inside(in_view(run, placed.box), size // patch_px, patch_px)
 
 
 def named(kind: str, placed: list[Placed]) -> dict[str, list[Placed]]:
@@ -126,47 +139,69 @@ def named(kind: str, placed: list[Placed]) -> dict[str, list[Placed]]:
     return found
 
 
-def most_attended(run: Run, model: M3AE, pairs: ModelPairs, asked: list[Asked]) -> list[tuple[np.intp, ...]]:
-    """For each word the row and column of the patch that its pieces look at most, in their mean."""
+def attended_by(run: Run, model: M3AE, pairs: ModelPairs, asked: list[Asked]) -> list[Map]:
+    """The attention of each word over the patches of its picture."""
     ids = list(dict.fromkeys(one.id for one in asked))
     looks = looks_of(model, pairs, ids, [pairs.pieces(id)[0] for id in ids], run.settings.attended.block)
     by_id = dict(zip(ids, looks, strict=True))
-    return [peak_of(of_word(by_id[one.id], one.slots)) for one in asked]
+    return [of_word(by_id[one.id], one.slots) for one in asked]
 
 
-def of_word(looks: Looks, slots: list[int]) -> Float[np.ndarray, "side side"]:
+def of_word(looks: Looks, slots: list[int]) -> Map:
     """The attention of a word over the patches: the mean over its pieces."""
     return looks.word_to_patches[slots].mean(axis=0)
 
 
-def peak_of(attended: Float[np.ndarray, "side side"]) -> tuple[np.intp, ...]:
+def peak_of(attended: Map) -> tuple[np.intp, ...]:
     """Row and column of the most attended patch; of equals the first."""
     return np.unravel_index(attended.argmax(), attended.shape)
 
 
-def measure(
-    run: Run, kind: str, asked: list[Asked], peaks: dict[str, list[tuple[np.intp, ...]]]
-) -> dict[str, Metric]:
+def measure(run: Run, kind: str, asked: list[Asked], maps: dict[str, list[Map]]) -> dict[str, Metric]:
     """Hit rate of a kind of word, beside chance, the untrained encoder, and another word's patch.
 
     Chance is the share of the patches that would be a hit. The most attended patch of another word, half the
     list away and so on another scene, tells what a habit of looking at the same place would hit.
     """
     chosen = [i for i, one in enumerate(asked) if one.kind == kind]
-    inside = [asked[i].inside for i in chosen]
-
-    def hits(found: list[tuple[np.intp, ...]]) -> Bool[np.ndarray, " n"]:
-        return np.array([grid[peak] for grid, peak in zip(inside, found, strict=True)])
-
-    trained = [peaks["trained"][i] for i in chosen]
-    ours = hits(trained)
+    peaks = {name: [peak_of(found[i]) for i in chosen] for name, found in maps.items()}
+    inside, half = [asked[i].inside for i in chosen], len(chosen) // 2
+    ours = hits(inside, peaks["trained"])
     beside = {
         "chance": np.array([grid.mean() for grid in inside]),
-        "untrained": hits([peaks["untrained"][i] for i in chosen]),
-        "other_scene": hits(trained[len(trained) // 2 :] + trained[: len(trained) // 2]),
+        "untrained": hits(inside, peaks["untrained"]),
+        "other_scene": hits(inside, peaks["trained"][half:] + peaks["trained"][:half]),
     }
     found = {f"{kind}_hit_rate": share(run, ours)}
     for name, shares in beside.items():
         found[f"{kind}_{name}"] = share(run, shares)
         found[f"{kind}_gain_over_{name}"] = difference(run, ours, shares)
-    return found
+    return found | measure_two(run, kind, asked, maps)
+
+
+def hits(inside: list[Bool[np.ndarray, "side side"]], peaks: list[tuple[np.intp, ...]]) -> Truths:
+    """Whether each peak lies on its digit."""
+    return np.array([grid[peak] for grid, peak in zip(inside, peaks, strict=True)])
+
+
+def measure_two(run: Run, kind: str, asked: list[Asked], maps: dict[str, list[Map]]) -> dict[str, Metric]:
+    """Of two named digits, does a word look more at its own? Nothing but the word can tell: chance is 50 %.
+
+    A digit that draws every word's attention is right for one of them and wrong for the other.
+    """
+    chosen = [i for i, one in enumerate(asked) if one.kind == kind and one.beside is not None]
+    if not chosen:
+        return {}
+    own = {name: np.array([looks_at_own(asked[i], found[i]) for i in chosen]) for name, found in maps.items()}
+    return {
+        f"{kind}_own_of_two": share(run, own["trained"]),
+        f"{kind}_own_of_two_gain_over_chance": difference(run, own["trained"], np.full(len(chosen), 0.5)),
+        f"{kind}_own_of_two_untrained": share(run, own["untrained"]),
+    }
+
+
+def looks_at_own(one: Asked, attended: Map) -> float:
+    """1 if the word's attention is higher on its own digit (mean over its patches), 0 if on the other."""
+    assert one.beside is not None
+    own, other = attended[one.inside].mean(), attended[one.beside].mean()
+    return 0.5 if own == other else float(own > other)
