@@ -39,6 +39,7 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/pretrain.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/extended.smk"
+include: "workflow/rules/pictures.smk"
 include: "workflow/rules/report.smk"
 
 
@@ -51,6 +52,8 @@ rule all:
         rules.figure4.output,
         rules.figure5.output,
         rules.figure6.output,
+        rules.figure7.output,
+        rules.figure9.output,
         rules.curves.output,
         [
             rules.probes.output,

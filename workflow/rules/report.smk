@@ -134,6 +134,8 @@ rule report:
             rules.figure4.output,
             rules.figure5.output,
             rules.figure6.output,
+            rules.figure7.output,
+            rules.figure9.output,
             rules.curves.output,
         ],
         beyond=[

@@ -21,3 +21,27 @@ def pointing(run_name: str, model: str) -> None:
 
     run_pointing(load_run(run_name), model)
     print_metrics(run_name, model, "pointing", "")
+
+
+@click.command()
+@run_option
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    help="Model of the run's grid; may be given several times. Default: the two of Figure 9.",
+)
+@logged
+def clusters(run_name: str, models: tuple[str, ...]) -> None:
+    """How classes lie in the stored features: nearest neighbours, silhouette, and a map by t-SNE.
+
+    Needs features.safetensors of each model; writes results/RUN/MODEL/clusters.json.
+    """
+    from m3ae.cli.evaluate import print_record
+    from m3ae.config import load_run
+    from m3ae.evaluate.clusters import run_clusters
+
+    run = load_run(run_name)
+    run_clusters(run, models or run.clustered)
+    for model in models or run.clustered:
+        print_record(run, model, "clusters")

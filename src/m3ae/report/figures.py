@@ -11,6 +11,7 @@ from m3ae.report.figure3 import make_figure3
 from m3ae.report.figure4 import make_figure4
 from m3ae.report.figure5 import make_figure5
 from m3ae.report.figure6 import make_figure6
+from m3ae.report.figure9 import make_figure9
 from m3ae.report.targets import TARGETS
 
 FIGURES: dict[str, Callable[[Run], None]] = {
@@ -19,6 +20,7 @@ FIGURES: dict[str, Callable[[Run], None]] = {
     "figure5": make_figure5,
     "figure6": make_figure6,
     "curves": make_curves,
+    "figure9": make_figure9,
     **{name: partial(make_extended, name=name) for name in TARGETS},
 }
 

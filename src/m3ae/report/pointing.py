@@ -7,7 +7,7 @@ from m3ae.report import html
 from m3ae.report.format import interval, rounded, signed
 from m3ae.report.results import find_record, record_path
 
-BESIDE = {"chance": "chance", "untrained": "untrained encoder", "other_scene": "patch of another scene"}
+BESIDE = {"chance": "chance", "untrained": "untrained", "other_scene": "another scene"}
 ABOUT = (
     "Most attended patch on the digit (%), over all held-out captions that name a digit once. Chance: the "
     "share of the patches whose centre lies on the digit. Another scene: the patch that a word looks at most "
