@@ -34,7 +34,7 @@ def verdict_of(table: pd.DataFrame, model: str, panel: str) -> str:
 
 
 def test_every_printed_number_stands_once(run):
-    numbers = read_numbers()
+    numbers = pd.DataFrame(read_numbers())
     assert numbers.groupby(["figure", "version"]).size().to_dict() == {
         ("figure3", "v1"): 8, ("figure3", "v3"): 8, ("figure4", "v1"): 12,
         ("figure5", "v1"): 4, ("figure5", "v3"): 4, ("figure6", "v1"): 4,
@@ -45,7 +45,7 @@ def test_every_printed_number_stands_once(run):
 
 
 def test_the_numbers_keep_the_orderings_that_the_paper_states(run):
-    numbers = read_numbers()
+    numbers = pd.DataFrame(read_numbers())
     v1 = numbers[numbers["version"] == "v1"]
     scaling = v1[v1["figure"] == "figure4"]
     by_model = scaling.drop_duplicates("model").set_index("model")["value"]

@@ -1,7 +1,6 @@
 """Where the numbers come from: the settings, the code, the machine, the bytes."""
 
 from collections import defaultdict
-from typing import Any
 
 import pandas as pd
 
@@ -12,6 +11,7 @@ from m3ae.report import html
 from m3ae.report.differences import differences
 from m3ae.report.format import NOTHING, rounded
 from m3ae.report.paper import label
+from m3ae.report.provenance import by_stage, commit, machine
 from m3ae.report.results import all_records
 from m3ae.report.yields import SPLITS
 
@@ -41,15 +41,6 @@ def provenance_tables(run: Run) -> str:
     return stages + versions + sums
 
 
-def by_stage(records: list[Record]) -> dict[tuple[str, str], dict[str, Any]]:
-    """Provenance by model and stage. A stage's records share one time: the longest is its own."""
-    stages: dict[tuple[str, str], dict[str, Any]] = {}
-    for record in records:
-        key, facts = (record.model, record.stage), record.provenance
-        stages[key] = max(stages.get(key, facts), facts, key=lambda p: p.get("wall_s", 0))
-    return stages
-
-
 def stage_rows(run: Run, records: list[Record]) -> list[dict[str, str]]:
     """A model's stages that one commit made on one machine, and when the last of them finished."""
     made: dict[tuple[str, str, str], dict[str, str]] = defaultdict(dict)
@@ -60,10 +51,10 @@ def stage_rows(run: Run, records: list[Record]) -> list[dict[str, str]]:
             "model": model,
             "stages": ", ".join(stages),
             "finished": max(stages.values())[:16].replace("T", " "),
-            "commit": commit,
-            "machine": machine,
+            "commit": made_from,
+            "machine": made_on,
         }
-        for (model, commit, machine), stages in made.items()
+        for (model, made_from, made_on), stages in made.items()
     ]
 
 
@@ -82,19 +73,6 @@ def times_table(run: Run) -> str:
     frame = pd.concat([frame, pd.DataFrame([total])], ignore_index=True)
     frame[[*names, "all"]] = frame[[*names, "all"]].map(rounded)
     return html.table(frame, words=["model"], caption="Wall time (s)")
-
-
-def commit(facts: dict[str, Any]) -> str:
-    """The commit, and whether the tree had changes that are not in it."""
-    short = (facts.get("commit") or "-")[:12]
-    return f"{short} + changes" if facts.get("uncommitted_changes") else short
-
-
-def machine(facts: dict[str, Any]) -> str:
-    """Processor, cores, accelerator."""
-    found = facts.get("machine", {})
-    parts = [found.get("processor"), f"{found.get('cores')} cores", found.get("accelerator")]
-    return ", ".join(part for part in parts if part) if found else "-"
 
 
 def version_rows(records: list[Record]) -> list[dict[str, str]]:

@@ -1,9 +1,10 @@
 """What the paper prints: ``config/paper_numbers.csv``, one line per number and version of the paper."""
 
+import csv
+import math
 from functools import lru_cache
 from pathlib import Path
-
-import pandas as pd
+from typing import Any
 
 from m3ae.config import Run
 from m3ae.config.printed import NUMBERS
@@ -21,7 +22,7 @@ TITLES = {
 }
 
 
-def read_numbers() -> pd.DataFrame:
+def read_numbers() -> list[dict[str, Any]]:
     """All printed numbers. Raises UserError, one line, if the file is missing or its columns are wrong."""
     try:
         changed = NUMBERS.stat().st_mtime_ns
@@ -31,27 +32,32 @@ def read_numbers() -> pd.DataFrame:
 
 
 @lru_cache(maxsize=8)
-def parse_numbers(path: Path, changed: int) -> pd.DataFrame:
+def parse_numbers(path: Path, changed: int) -> list[dict[str, Any]]:
     """The file as it was at the time ``changed`` (ns): a page asks for it a thousand times."""
-    numbers = pd.read_csv(path, keep_default_na=False)
-    if list(numbers.columns) != COLUMNS:
-        got = ", ".join(numbers.columns)
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        rows = list(reader)
+    if reader.fieldnames != COLUMNS:
+        got = ", ".join(reader.fieldnames or [])
         raise UserError(f"{NUMBERS}: expected the columns {', '.join(COLUMNS)}, got {got}")
     try:
-        return numbers.assign(value=numbers["value"].astype(float))
+        return [{**row, "value": float(row["value"])} for row in rows]
     except ValueError as error:
         raise UserError(f"{NUMBERS}: column value: {error}; expected percentages such as 59.4") from None
 
 
-def printed_cells(figure: str) -> pd.DataFrame:
-    """The cells of a figure in the paper's order: panel, row, model, metric, paper_v1, paper_v3."""
+def printed_cells(figure: str) -> list[dict[str, Any]]:
+    """The cells of a figure in the paper's order: panel, row, model, metric, paper_v1, paper_v3 (or nan)."""
     numbers = read_numbers()
     if figure not in TITLES:
         raise UserError(f"figure {figure!r}: expected one of {', '.join(TITLES)}")
-    numbers = numbers[numbers["figure"] == figure]
-    values = numbers.pivot(index=CELL, columns="version", values="value").reindex(columns=["v1", "v3"])
-    cells = numbers[CELL].drop_duplicates()
-    return cells.merge(values.add_prefix("paper_").reset_index(), on=CELL, how="left")
+    cells: dict[tuple[str, ...], dict[str, Any]] = {}
+    for number in numbers:
+        if number["figure"] == figure:
+            key = {name: number[name] for name in CELL}
+            empty = {**key, "paper_v1": math.nan, "paper_v3": math.nan}
+            cells.setdefault(tuple(key.values()), empty)[f"paper_{number['version']}"] = number["value"]
+    return list(cells.values())
 
 
 def label(run: Run, model: str, panel: str = "") -> str:
@@ -60,11 +66,9 @@ def label(run: Run, model: str, panel: str = "") -> str:
     grid = run.settings.models
     if row in grid and grid[row].epochs == 0:
         return "untrained"
-    numbers = read_numbers()
-    found = numbers[numbers["model"] == row]
-    if panel in set(found["panel"]):
-        found = found[found["panel"] == panel]
-    name = str(found["row"].iloc[0]) if len(found) else row
+    found = [number for number in read_numbers() if number["model"] == row]
+    here = [number for number in found if number["panel"] == panel]
+    name = str((here or found)[0]["row"]) if found else row
     return f"{name}, seed {seed}" if seed else name
 
 

@@ -1,9 +1,7 @@
 """A figure's numbers as a tidy table: the paper's cells, ours beside them, and our own rows below."""
 
 from collections.abc import Iterator
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from m3ae.config import Run
 from m3ae.config.printed import figure_rows
@@ -13,6 +11,9 @@ from m3ae.report.results import record_path
 from m3ae.report.seeds import combine, records_by_seed
 from m3ae.report.verdicts import cell_verdict
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
 COLUMNS = [
     "model", "panel", "metric", "paper_v1", "paper_v3", "ours", "low", "high", "seeds", "verdict", "record",
 ]  # fmt: skip
@@ -20,24 +21,27 @@ OURS = "ours"
 OOD_METRICS = ("mahalanobis_auroc", "msp_auroc")
 
 
-def figure_table(run: Run, figure: str) -> pd.DataFrame:
+def figure_table(run: Run, figure: str) -> "DataFrame":
     """One row per printed cell in the paper's order, then our own rows (panel ``ours``).
 
     Printed cells carry the paper's metric; ``record`` tells on which task or pair of the run ours was
     measured. Our own rows carry ``{task}_accuracy`` or ``{pair}_{score}_auroc``. Percent throughout;
     empty where nothing was run.
     """
+    import pandas as pd
+
     printed = printed_cells(figure)
-    rows: list[dict[Any, Any]] = []
-    for cell in printed.to_dict("records"):
-        stage, metric = first_subject(run, figure, cell["metric"])
-        ours = measured(run, cell["model"], stage, metric)
-        verdict = cell_verdict(run, figure, cell, ours.get("ours"))
-        rows.append({**cell, **ours, "verdict": verdict})
-    for model, stage, metric, name in own_cells(run, figure, list(printed["model"])):
+    rows = [printed_row(run, figure, cell) for cell in printed]
+    for model, stage, metric, name in own_cells(run, figure, [cell["model"] for cell in printed]):
         ours = measured(run, model, stage, metric)
         rows.append({"model": model, "panel": OURS, "metric": name, "verdict": "", **ours})
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def printed_row(run: Run, figure: str, cell: dict[str, Any]) -> dict[str, Any]:
+    """A printed cell with ours beside it, and the verdict."""
+    ours = measured(run, cell["model"], *first_subject(run, figure, cell["metric"]))
+    return {**cell, **ours, "verdict": cell_verdict(run, figure, cell, ours.get("ours"))}
 
 
 def first_subject(run: Run, figure: str, metric: str) -> tuple[str, str]:

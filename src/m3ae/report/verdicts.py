@@ -2,9 +2,7 @@
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from m3ae.config import Run
 from m3ae.evaluate.bootstrap import Interval, interval_of_auroc_difference, interval_of_difference
@@ -13,6 +11,9 @@ from m3ae.records import Items, Metric
 from m3ae.report.claims import Claim, claims
 from m3ae.report.paper import label, printed_cells
 from m3ae.report.seeds import combine, records_by_seed
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 REPRODUCED, HOLDS, DEVIATES = "reproduced", "ordering holds", "deviates"
 NOT_RESOLVED, NOT_RUN = "not resolved", "not run"
@@ -98,12 +99,14 @@ def paired(better: Packed, worse: Packed, draws: int, confidence: float, seed: i
     return interval_of_auroc_difference((a[0], a[1]), (b[0], b[1]), draws, confidence, seed).times(100)
 
 
-def orderings(run: Run) -> pd.DataFrame:
+def orderings(run: Run) -> "DataFrame":
     """All orderings, the paper's first.
 
     Columns: source (``figure3``, ``figure6``, ``ours``), ordering, subject (our task or pair), metric,
     paper (its difference in v1, empty for ours), difference, low, high (percentage points), verdict.
     """
+    import pandas as pd
+
     return pd.DataFrame([ordering(run, claim) for claim in claims(run)])
 
 
@@ -129,7 +132,6 @@ def paper_difference(claim: Claim) -> float | None:
     if claim.source == "ours":
         return None
     cells = printed_cells(claim.source)
-    if claim.metric in set(cells["metric"]):
-        cells = cells[cells["metric"] == claim.metric]
-    values = dict(zip(cells["model"], cells["paper_v1"], strict=True))
+    measured = [cell for cell in cells if cell["metric"] == claim.metric]
+    values = {cell["model"]: cell["paper_v1"] for cell in measured or cells}
     return round(values[claim.better] - values[claim.worse], 3)

@@ -1,0 +1,186 @@
+"""`m3ae explain`: every cell has a name, and the name leads to the number, its record, and its command."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+import made_records as made
+from m3ae.cli.main import main
+from m3ae.config import load_run
+from m3ae.errors import UserError
+from m3ae.report.cells import TABLES, all_cells, find_cell
+from m3ae.report.explain import explain
+from m3ae.report.extended import extended_table
+from m3ae.report.tables import figure_table
+from m3ae.report.targets import TARGETS
+
+HEAVY = {"torch", "pandas", "seaborn", "matplotlib", "sklearn", "transformers"}
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return made.make_project(tmp_path)
+
+
+def asked(*arguments):
+    """Exit code and what the command prints."""
+    result = CliRunner().invoke(main, ["explain", *arguments])
+    return result.exit_code, result.output
+
+
+@pytest.mark.parametrize("name", ["tiny", "photos", "paper"])
+def test_no_two_cells_have_one_name(in_project, name):
+    names = [cell.name for cell in all_cells(load_run(name))]
+    assert len(names) == len(set(names)) > 100
+
+
+def test_every_row_of_every_table_is_a_cell(in_project):
+    """The tables' own code against the index: the same models and measures, in the same order."""
+    run = load_run("photos")
+    for figure in ("figure3", "figure4", "figure5", "figure6"):
+        rows = figure_table(run, figure)
+        assert [cell.model for cell in TABLES[figure](run)] == list(rows["model"])
+    for target in TARGETS:
+        rows = extended_table(run, target)
+        cells = [(cell.model, cell.metric) for cell in TABLES[target](run) if cell.metric]
+        assert cells == list(zip(rows["model"], rows["metric"], strict=True))
+
+
+def test_the_numbers_are_those_of_the_figures(in_project):
+    run = load_run("photos")
+    for figure in ("figure3", "figure6"):
+        rows = figure_table(run, figure).to_dict("records")
+        for cell, row in zip(TABLES[figure](run), rows, strict=True):
+            found = explain(run, find_cell(run, cell.name))
+            ours = found["ours"] or {"value": None}
+            assert ours["value"] == (row["ours"] if row["ours"] == row["ours"] else None)
+            assert found["paper"].get("v1") == (
+                row["paper_v1"] if row["paper_v1"] == row["paper_v1"] else None
+            )
+            assert found["verdict"] == (row["verdict"] or ("" if found["ours"] else "not run"))
+
+
+def test_a_number_leads_to_its_record_its_code_its_data_and_its_command(run):
+    made.write_pretrain(run, "m3ae-b100")
+    path = made.write_probe(run, "m3ae-b100", "digit", made.hits(0.62))
+    code, text = asked("figure3.m3ae-b100")
+    assert code == 0
+    sealed = json.loads(path.read_text())["sha256"]
+    for part in (
+        "62 % [60, 64] (95 % interval), n = 200",
+        "59.4 (v1), 61.3 (v3)",
+        "results/tiny/m3ae-b100/probe-digit.json",
+        sealed,
+        f"seed      {run.settings.seed}",
+        "2000-01-01T00:00:00Z in 12.5 s, commit c0ffee",
+        "A processor, 2 cores",
+        f"{'ab' * 32}  weights",
+        "results/tiny/m3ae-b100/pretrain.json",
+        "config/tiny.yaml < config/paper.yaml",
+        "snakemake results/tiny/m3ae-b100/probe-digit.json --config run=tiny",
+        f"epochs = {run.settings.probe.epochs}",
+    ):
+        assert part in text
+
+
+def test_json_holds_the_resolved_settings_and_no_test_items(run):
+    made.write_probe(run, "m3ae-b100", "digit", made.hits(0.62))
+    found = json.loads(asked("figure3.m3ae-b100", "--json")[1])
+    (record,) = found["records"]
+    assert record["settings"] == run.stage("probe")
+    assert (record["value"], record["n"], record["inputs"]) == (62.0, 200, {"weights": "ab" * 32})
+    assert "items" not in record
+
+
+def test_seeds_are_told_one_by_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made.make_project(tmp_path)
+    (tmp_path / "config/seeds.yaml").write_text("extends: tiny\nrepeats: {m3ae-b100: [7]}\n")
+    run = load_run("seeds")
+    for model, share in (("m3ae-b100", 0.6), ("m3ae-b100-seed7", 0.5)):
+        made.write_probe(run, model, "digit", made.hits(share))
+    found = explain(run, find_cell(run, "figure3.m3ae-b100"))
+    assert [record["value"] for record in found["records"]] == [60.0, 50.0]
+    assert found["ours"]["value"] == 55.0
+    assert len(found["commands"]) == 2
+
+
+def test_an_ordering_names_both_records(run):
+    for model, share in (("m3ae-b100", 0.62), ("mae-b100", 0.44)):
+        made.write_probe(run, model, "digit", made.hits(share))
+    found = explain(run, find_cell(run, "orderings.figure3.m3ae-b100.over.mae-b100"))
+    assert found["ours"]["value"] == 18.0
+    assert found["paper"] == {"v1": 14.2}
+    assert found["verdict"] == "ordering holds"
+    assert [record["model"] for record in found["records"]] == ["m3ae-b100", "mae-b100"]
+
+
+def test_where_nothing_was_run_the_command_is_told(run):
+    for name in ("figure4.size.m3ae-l50", "probes.m3ae-b100.digit.sweep", "orderings.figure6.m3ae-b100.over."
+                 "mae-b100.msp"):  # fmt: skip
+        code, text = asked(name)
+        assert code == 0
+        assert "nothing was run" in text
+        assert "snakemake results/tiny/m3ae-" in text
+    (run.paths.reports.parent.parent / "config/few.yaml").write_text("extends: tiny\nrows: [mae-b100]\n")
+    assert "add it to `rows` in config/few.yaml" in asked("figure3.m3ae-b100", "--run", "few")[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "close"),
+    [
+        ("figure3.m3ae-b10", "figure3.m3ae-b100,"),
+        ("figure6.m3ae-b100", "figure6.m3ae-b100.mahalanobis, figure6.m3ae-b100.msp"),
+        ("figure4.m3ae-l50", "figure4.epochs.m3ae-l50"),
+        ("nothing", "figure3, figure4"),
+    ],
+)
+def test_an_unknown_cell_is_one_line_with_the_nearest(run, name, close):
+    with pytest.raises(UserError) as caught:
+        find_cell(run, name)
+    assert close in str(caught.value)
+    assert "m3ae explain --list" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert asked(name)[0] == 1
+
+
+def test_the_list_can_be_narrowed(run):
+    code, text = asked("--list", "figure6.m3ae-b100.")
+    assert code == 0
+    assert "figure6.m3ae-b100.msp" in text.splitlines()
+    assert all(line.startswith("figure6.m3ae-b100.") for line in text.splitlines())
+    assert asked("--list", "no")[0] == 1
+    assert asked()[0] == 1
+
+
+def test_an_edited_record_is_refused(run):
+    path = made.write_probe(run, "m3ae-b100", "digit", made.hits(0.62))
+    path.write_text(path.read_text().replace("62.0", "99.0", 1))
+    code, text = asked("figure3.m3ae-b100")
+    assert code == 1
+    assert "was edited" in text
+
+
+def test_an_auroc_is_explained_with_its_pair(run):
+    rng = np.random.default_rng(0)
+    pair = run.ood_pairs[0]
+    made.write_ood(run, "m3ae-b100", pair, rng.normal(1, 1, 50), rng.normal(0, 1, 50))
+    found = explain(run, find_cell(run, "figure6.m3ae-b100.mahalanobis"))
+    assert found["records"][0]["record"].endswith(f"ood-{pair}.json")
+
+
+def test_explaining_imports_nothing_heavy(in_project):
+    """Two seconds are torch's import alone."""
+    code = (
+        "import sys; from m3ae.cli.main import main\n"
+        "main(['explain', 'figure3.m3ae-b100', '--run', 'photos'], standalone_mode=False)\n"
+        "print('modules:', *sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not set(done.stdout.partition("modules:")[2].split()) & HEAVY
