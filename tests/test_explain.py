@@ -1,6 +1,7 @@
 """`m3ae explain`: every cell has a name, and the name leads to the number, its record, and its command."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -13,9 +14,11 @@ import made_records as made
 from m3ae.cli.main import main
 from m3ae.config import load_run
 from m3ae.errors import UserError
+from m3ae.report import page
 from m3ae.report.cells import TABLES, all_cells, find_cell
 from m3ae.report.explain import explain
 from m3ae.report.extended import extended_table
+from m3ae.report.paper import TITLES, printed_cells
 from m3ae.report.tables import figure_table
 from m3ae.report.targets import TARGETS
 
@@ -59,10 +62,8 @@ def test_the_numbers_are_those_of_the_figures(in_project):
         for cell, row in zip(TABLES[figure](run), rows, strict=True):
             found = explain(run, find_cell(run, cell.name))
             ours = found["ours"] or {"value": None}
-            assert ours["value"] == (row["ours"] if row["ours"] == row["ours"] else None)
-            assert found["paper"].get("v1") == (
-                row["paper_v1"] if row["paper_v1"] == row["paper_v1"] else None
-            )
+            assert ours["value"] == (None if pd.isna(row["ours"]) else row["ours"])
+            assert found["paper"].get("v1") == (None if pd.isna(row["paper_v1"]) else row["paper_v1"])
             assert found["verdict"] == (row["verdict"] or ("" if found["ours"] else "not run"))
 
 
@@ -184,3 +185,13 @@ def test_explaining_imports_nothing_heavy(in_project):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not set(done.stdout.partition("modules:")[2].split()) & HEAVY
+
+
+@pytest.mark.parametrize("name", ["tiny", "photos"])
+def test_every_cell_on_the_pages_is_one_that_can_be_explained(in_project, name):
+    run = load_run(name)
+    for figure in TITLES:
+        shown = re.findall(r"m3ae explain (\S+) --run ([\w-]+)", str(page.cell_commands(run, figure)))
+        assert {of for _, of in shown} == {name}
+        models = {find_cell(run, cell).model for cell, _ in shown}
+        assert models >= {cell["model"] for cell in printed_cells(figure)} & set(run.models)

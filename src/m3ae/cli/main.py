@@ -33,6 +33,7 @@ COMMANDS = {
     "weights": ("weights", "Show, convert and export weights: ours, the authors', Facebook's MAE."),
     "bench": ("bench", "How fast a run's parts are on this machine, and what binds."),
     "explain": ("explain", "Tell where a number comes from, and how to make it again."),
+    "runs": ("runs", "What was run, when, on what: from the records."),
     "figure": ("report", "Make a figure's table and chart from records."),
     "report": ("report", "Render the pages of a run's report."),
     "report-pdf": ("report", "Print a rendered report, with Chromium."),

@@ -5,6 +5,7 @@ from markupsafe import Markup
 
 from m3ae.config import Run
 from m3ae.report import curves, figure6, html
+from m3ae.report.cells import figure_cells
 from m3ae.report.describe import describe
 from m3ae.report.differences import differences
 from m3ae.report.format import NOTHING, interval, rounded
@@ -98,8 +99,12 @@ def making(run: Run, name: str) -> str:
 
 
 def cell_commands(run: Run, name: str) -> str:
-    """For each model of a figure, what measures its number again."""
+    """For each model of a figure, what measures its number again, and what tells where it comes from."""
     table = figure_table(run, name)
     stage, _ = first_subject(run, name, table["metric"].iloc[0])
     models = {model: label(run, model) for model in dict.fromkeys(table["model"]) if model in run.models}
-    return html.details("One number at a time", commands(run, models, stage))
+    cells: dict[str, list[str]] = {model: [] for model in models}
+    for cell in figure_cells(run, name):
+        if cell.model in models and cell.stage == stage:
+            cells[cell.model].append(cell.name)
+    return html.details("One number at a time", commands(run, models, stage, cells))

@@ -58,14 +58,15 @@ def anchor(model: str) -> str:
     return f"command-{model}"
 
 
-def commands(run: Run, models: dict[str, str], stage: str) -> Markup:
-    """For each of ``models`` (with their labels): what makes its record again."""
+def commands(run: Run, models: dict[str, str], stage: str, cells: dict[str, list[str]]) -> Markup:
+    """For each of ``models`` (with their labels): what makes its record again, what explains its cells."""
     rows = [
         Markup('<dt id="{}">{}</dt><dd>{}</dd>').format(
             anchor(model),
             label,
             html.terminal(
                 f"snakemake {record_path(run, model, stage).as_posix()} --config run={run.name}",
+                *(f"m3ae explain {cell} --run {run.name}" for cell in cells[model]),
             ),
         )
         for model, label in models.items()
