@@ -55,6 +55,7 @@ rule all:
         rules.figure7.output,
         rules.figure9.output,
         rules.curves.output,
+        rules.compute.output,
         [
             rules.probes.output,
             rules.detection.output,

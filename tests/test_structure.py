@@ -18,7 +18,7 @@ LAYERS = {
     "model": {"errors", "files"},
     "train": {"errors", "files", "records", "config", "data", "model", "torchvision_ops"},
     "evaluate": {"errors", "files", "records", "config", "data", "model", "torchvision_ops"},
-    "report": {"errors", "files", "records", "config", "data", "evaluate"},
+    "report": {"errors", "files", "records", "config", "data", "train", "evaluate"},
     "torchvision_ops": set(),
     "pretrained": {"errors", "files", "records", "config", "data", "model", "torchvision_ops"},
     "cli": {

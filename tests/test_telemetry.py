@@ -18,10 +18,11 @@ from m3ae.model.architecture import Architecture
 from m3ae.model.losses import normalise_patches
 from m3ae.model.m3ae import M3AE
 from m3ae.model.pictures import denormalise_patches, sheet
+from m3ae.train.telemetry.cards import CARDS, peak_of
 from m3ae.train.telemetry.energy import open_energy
 from m3ae.train.telemetry.memory import maxrss_unit, peak_gib, peak_resident_gib
 from m3ae.train.telemetry.pictures import draw_rebuilt, write_picture
-from m3ae.train.telemetry.rate import CARDS, matmul_rate, mfu, peak_flops, peak_of
+from m3ae.train.telemetry.rate import matmul_rate, mfu, peak_flops
 from m3ae.train.telemetry.spikes import WINDOW, SpikeWatch
 from m3ae.train.telemetry.tensorboard import Board
 from small_project import CHECKOUT

@@ -86,6 +86,7 @@ def test_the_whole_of_each_run_can_be_planned(tmp_path, monkeypatch, name, model
         "figure5",
         "figure6",
         "curves",
+        "compute",
         "probes",
         "detection",
         "shift",
@@ -136,7 +137,7 @@ def test_a_changed_probe_setting_plans_the_probe_and_what_follows(project):
         rules = planned(project, "all", "--config", "run=micro")
     finally:
         make_config(project, **micro_settings())
-    assert rules == {"probe": 2, "ood": 2, "figure3": 1, "figure6": 1, "report": 1}
+    assert rules == {"probe": 2, "ood": 2, "figure3": 1, "figure6": 1, "compute": 1, "report": 1}
 
 
 @pytest.mark.slow

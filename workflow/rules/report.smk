@@ -125,6 +125,38 @@ rule curves:
         "m3ae figure curves --run {params.run} --log {log}"
 
 
+rule compute:
+    """What it cost: wall time, operations, utilisation, energy of every stage; a forecast for `paper`."""
+    input:
+        stages=expand(
+            "results/{run}/{model}/{stage}.json",
+            run=run.name,
+            model=run.models,
+            stage=["pretrain", "features"] + ["concepts"] * bool(run.settings.concepts),
+        ),
+        heldout=expand(
+            "results/{run}/{model}/heldout.json", run=run.name, model=run.rebuilding
+        ),
+        figures=[rules.figure3.input.records, rules.figure6.input.records],
+        beyond=[
+            *(rules.probes.input if run.headline else []),
+            *(rules.detection.input if run.headline else []),
+            *(rules.shift.input if run.headline else []),
+            *(rules.robustness.input if run.headline else []),
+            *(rules.captions.input if run.readers else []),
+        ],
+        paper="config/paper.yaml",  # of the forecast
+    output:
+        multiext(f"reports/{run.name}/compute", ".csv", ".md", ".svg", ".png"),
+    log:
+        f"logs/{run.name}/compute.log",
+    params:
+        run=run.name,
+        stage=run.stage("compute"),
+    shell:
+        "m3ae figure compute --run {params.run} --log {log}"
+
+
 rule report:
     """The run's pages: paper beside ours, and where every number comes from."""
     input:
@@ -137,6 +169,7 @@ rule report:
             rules.figure7.output,
             rules.figure9.output,
             rules.curves.output,
+            rules.compute.output,
         ],
         beyond=[
             *(rules.probes.output if run.headline else []),

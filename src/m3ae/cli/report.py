@@ -10,7 +10,7 @@ from m3ae.cli.common import logged, run_option
 if TYPE_CHECKING:
     from m3ae.config import Run
 
-NAMES = [f"figure{number}" for number in range(2, 10)] + ["curves"]
+NAMES = [f"figure{number}" for number in range(2, 10)] + ["curves", "compute"]
 NAMES += ["probes", "augmented", "detection", "shift", "robustness", "captions"]
 LOOKS = {"figure7", "figure8"}
 

@@ -43,6 +43,7 @@ VERSIONS = {
     "figure9": 1,
     "extended": 2,
     "curves": 2,
+    "compute": 1,
     "report": 3,
 }
 
@@ -295,6 +296,7 @@ SELECT: dict[str, Any] = {
         "banner": run.banner,
     },
     "curves": lambda run, _: {"rows": run.rows},
+    "compute": lambda run, _: {"rows": run.rows, "repeats": run.repeats, "banner": run.banner},
     "report": lambda run, _: {**table(run, _), "title": run.title},
 }
 

@@ -5,6 +5,7 @@ from functools import partial
 
 from m3ae.config import Run
 from m3ae.errors import UserError
+from m3ae.report.compute.table import make_compute
 from m3ae.report.curves import make_curves
 from m3ae.report.extended import make_extended
 from m3ae.report.figure3 import make_figure3
@@ -21,6 +22,7 @@ FIGURES: dict[str, Callable[[Run], None]] = {
     "figure6": make_figure6,
     "curves": make_curves,
     "figure9": make_figure9,
+    "compute": make_compute,
     **{name: partial(make_extended, name=name) for name in TARGETS},
 }
 

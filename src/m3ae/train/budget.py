@@ -13,6 +13,8 @@ from m3ae.train.architecture import architecture_of, taken_weights, text_archite
 from m3ae.train.kept import KEPT, STATE_BYTES
 
 FLOAT_BYTES = 4  # of a feature, and of a parameter in results/
+ASSUMED_MFU = 0.25  # benchmarks/results/gpu_step.md: 24 % for B, 32 % for L
+ASSUMED_TFLOPS = 989.0  # an H100 SXM in bf16 without sparsity
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,11 @@ def sample_flops(run: Run, name: str) -> float:
         text = text_architecture_of(run, name, settings.data.tokens.vocab_size)
         return clip_flops(a, text, text.max_tokens, settings.batch_size)
     return PASSES * encoder_flops(a) if method == "supervised" else training_flops(a).training
+
+
+def features_flops(run: Run, name: str, images: int) -> float:
+    """Of the forward pass of ``images`` images through a frozen encoder, nothing hidden."""
+    return images * encoder_flops(architecture_of(run, name, run.settings.data.tokens.vocab_size))
 
 
 def num_images(run: Run) -> int:
