@@ -4,7 +4,7 @@ Nothing here was measured. A sample counts with the longest caption, which is to
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from m3ae.config.datasets import load_dataset
 from m3ae.config.run import Run
@@ -38,17 +38,20 @@ class Cost:
 
 def cost_of(run: Run, name: str) -> Cost:
     """The cost of a row of the grid."""
-    row, settings = run.model(name), run.settings
-    a = architecture_of(run, name, settings.data.tokens.vocab_size)
-    epochs = 0.0 if taken_weights(run, name) else row.epochs
-    samples, parameters = epochs * settings.samples_per_epoch, num_parameters(a)
-    return Cost(
-        models=1,
-        samples=samples,
-        flops=samples * sample_flops(run, name),
-        checkpoint_bytes=(KEPT + 1) * STATE_BYTES * parameters if epochs > 0 else 0,
+    a = architecture_of(run, name, run.settings.data.tokens.vocab_size)
+    training, parameters = training_of(run, name), num_parameters(a)
+    return replace(
+        training,
+        checkpoint_bytes=(KEPT + 1) * STATE_BYTES * parameters if training.samples > 0 else 0,
         result_bytes=FLOAT_BYTES * (parameters + a.width * num_images(run)) + layer_bytes(run, name, a.width),
     )
+
+
+def training_of(run: Run, name: str) -> Cost:
+    """The cost of a row but for the disk."""
+    epochs = 0.0 if taken_weights(run, name) else run.model(name).epochs
+    samples = epochs * run.settings.samples_per_epoch
+    return Cost(1, samples, samples * sample_flops(run, name), checkpoint_bytes=0, result_bytes=0)
 
 
 def layer_bytes(run: Run, name: str, width: int) -> int:

@@ -1,29 +1,29 @@
 """What the run `paper` would cost: arithmetic on its configuration, nothing of it measured."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
 
-from m3ae.config import Run, load_run
+from m3ae.config import load_run
 from m3ae.report.format import NOTHING
 from m3ae.report.paper import label
-from m3ae.train.budget import ASSUMED_MFU, ASSUMED_TFLOPS, Cost, cost_of, together
+from m3ae.train.budget import ASSUMED_MFU, ASSUMED_TFLOPS, Cost, together, training_of
 
 PAPER = "paper"
 GPUS = 8
 
 
-def forecast(paper: Run) -> pd.DataFrame:
+def forecast_table() -> pd.DataFrame:
     """A row per model of `paper` and one for all: samples, operations, GPU-hours, days on eight GPUs."""
-    names = [name for name in paper.models if cost_of(paper, name).flops]
-    rows = [line(f"{label(paper, name)} (`{name}`)", [cost_of(paper, name)]) for name in names]
-    return pd.DataFrame([*rows, line("all", (cost_of(paper, name) for name in names))])
+    paper = load_run(PAPER)
+    costs = {name: training_of(paper, name) for name in paper.models}
+    trained = {name: cost for name, cost in costs.items() if cost.flops}
+    rows = [line(f"{label(paper, name)} (`{name}`)", cost) for name, cost in trained.items()]
+    return pd.DataFrame([*rows, line("all", together(trained.values()))])
 
 
-def line(name: str, costs: Iterable[Cost]) -> dict[str, Any]:
+def line(name: str, cost: Cost) -> dict[str, Any]:
     """One row, numbers as text."""
-    cost = together(costs)
     hours = cost.gpu_hours(ASSUMED_MFU, ASSUMED_TFLOPS)
     return {
         "model": name,
@@ -32,11 +32,6 @@ def line(name: str, costs: Iterable[Cost]) -> dict[str, Any]:
         "GPU-hours": f"{hours:,.0f}",
         f"days on {GPUS} GPUs": f"{hours / GPUS / 24:,.1f}",
     }
-
-
-def forecast_table() -> pd.DataFrame:
-    """``forecast`` of ``config/paper.yaml``."""
-    return forecast(load_run(PAPER))
 
 
 def forecast_words() -> str:
