@@ -19,6 +19,7 @@ LAYERS = {
     "train": {"errors", "files", "records", "config", "data", "model", "torchvision_ops"},
     "evaluate": {"errors", "files", "records", "config", "data", "model", "torchvision_ops"},
     "report": {"errors", "files", "records", "config", "data", "train", "evaluate"},
+    "provenance": {"errors", "files", "records", "config", "report"},
     "torchvision_ops": set(),
     "pretrained": {"errors", "files", "records", "config", "data", "model", "torchvision_ops"},
     "cli": {
@@ -31,6 +32,7 @@ LAYERS = {
         "train",
         "evaluate",
         "report",
+        "provenance",
         "pretrained",
     },
 }
