@@ -11,6 +11,7 @@ COMMANDS = {
     "sizes": ("sizes", "Parameters and FLOPs of every size of a run."),
     "data": ("data", "Lists, downloads, clean shards, tokens, evaluation sets."),
     "env": ("env", "This environment beside the lock, and beside the one that made a result."),
+    "trace": ("provenance", "From a result back to data, code and settings; forward to the cells."),
     "doctor": ("doctor", "Before a long run: what binds, how long it takes, what to change."),
     "budget": ("budget", "What a run will cost: GPU-hours, disk, samples; by arithmetic."),
     "pretrain": ("pretrain", "Train one encoder (goes on from its last checkpoint)."),
