@@ -25,7 +25,8 @@ def figure_rows(run: Run, figure: str) -> list[str]:
     added = set(run.rows) - set(printed_models()) if figure in ("figure3", "figure6") else set()
     if figure == "figure6":
         added |= set(baselines(run))
-    return [row for row in run.rows if row in printed_models(figure) or row in added]
+    printed = printed_models(figure)
+    return [row for row in run.rows if row in printed or row in added]
 
 
 def baselines(run: Run) -> list[str]:

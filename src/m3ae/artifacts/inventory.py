@@ -1,0 +1,141 @@
+"""Which file is what: kind, model, and the record that vouches for its bytes."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from m3ae.artifacts.jobs import jobs
+from m3ae.artifacts.work import Job
+from m3ae.config.run import Run
+from m3ae.errors import UserError
+
+KINDS = {
+    "encoder.safetensors": "encoders",
+    "features.safetensors": "features",
+    "layers.safetensors": "layers",
+    "probe.safetensors": "heads",
+    "steps.jsonl": "steps",
+    "manifest.json": "manifests",
+}
+OF_STAGE = {"clean": "shards", "tokens": "tokens", "texts": "tokens", "evalset": "evalsets"}
+# Under which names records state the bytes of a file: as their own result, or as what they read.
+OWN = {
+    "encoder.safetensors": "weights_sha256",
+    "features.safetensors": "features_sha256",
+    "layers.safetensors": "layers_sha256",
+    "probe.safetensors": "probe_sha256",
+    "steps.jsonl": "steps_sha256",
+}
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A file that a run makes, whether it is here or not."""
+
+    kind: str
+    """encoders, features, layers, heads, steps, records, manifests, shards, tokens, evalsets, reports."""
+    model: str | None
+    path: Path
+    record: Path | None
+    """The record or manifest that states its SHA-256; a record vouches for itself. None if nothing does."""
+    sha256: str | None
+    """As stated there."""
+
+
+class Statements:
+    """What the records that are here say of files: SHA-256 by path, and who says it."""
+
+    def __init__(self, all_jobs: list[Job]) -> None:
+        self.found: dict[Path, tuple[str, Path]] = {}
+        for job in all_jobs:  # makers come before readers, and are believed first
+            for record in job.records:
+                for path, sha256 in stated_by(record, self.content(record), job):
+                    self.found.setdefault(path, (sha256, record))
+
+    def content(self, path: Path) -> dict[str, Any]:
+        """A record as plain JSON; empty where there is none. Raises UserError, one line, if it is broken."""
+        return read_plain(path)
+
+    def of(self, path: Path) -> tuple[str | None, Path | None]:
+        """The SHA-256 of a file and its witness; (None, None) if no record speaks of it."""
+        return self.found.get(path, (None, None))
+
+
+def read_plain(path: Path) -> dict[str, Any]:
+    """A JSON object; empty where there is no file. Raises UserError, one line, if it is broken."""
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise UserError(
+            f"{path}: not JSON ({error}); restore the file, or remove it and make it again: snakemake {path}"
+        ) from None
+    return content if isinstance(content, dict) else {}
+
+
+def stated_by(record: Path, content: dict[str, Any], job: Job) -> Iterator[tuple[Path, str]]:
+    """What the record (or manifest, or receipt) of a job says of its own files, then of what it read."""
+    if job.stage == "clean":
+        folder, shards = record.parent, content.get("shards", [])
+        named = {"index.arrow": "index_sha256", "captions.parquet": "captions_sha256"}
+        yield from ((folder / name, content[key]) for name, key in named.items() if key in content)
+        yield from ((folder / shard["name"], shard["sha256"]) for shard in shards)
+    elif job.stage == "tokens":
+        splits = content.get("splits", {})
+        yield from ((record.with_name(f"{split}.arrow"), splits[split]["sha256"]) for split in splits)
+    elif job.stage == "texts":
+        yield from ((path, content["sha256"]) for path in job.outputs[:1] if content)
+    elif job.stage == job.records[0].stem and job.records[0].parent.name == "made":
+        yield from ((Path(name), sha256) for name, sha256 in content.get("outputs", {}).items())
+    else:
+        said = {**content.get("provenance", {}), **content.get("details", {})}
+        yield from ((path, said[OWN[path.name]]) for path in job.outputs if OWN.get(path.name) in said)
+    inputs = content.get("inputs", {})
+    if job.stage not in ("clean", "tokens"):  # theirs are no files
+        yield from ((path, inputs[name]) for name, path in job.inputs.items() if name in inputs)
+
+
+class Inventory:
+    """The jobs of a run, and what its records say."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.jobs = list(jobs(run))
+
+    @cached_property
+    def statements(self) -> Statements:
+        """Read when first asked for: some hundred small files."""
+        return Statements(self.jobs)
+
+    def artifacts(self) -> Iterator[Artifact]:
+        """Every file, in the order of the workflow; of shards those that the manifests name."""
+        for job in self.jobs:
+            for path in [*job.outputs, *shards(job)]:
+                sha256, witness = self.statements.of(path)
+                if path in job.records:
+                    witness = path
+                yield Artifact(kind_of(job, path), job.model, path, witness, sha256)
+
+
+def inventory(run: Run) -> list[Artifact]:
+    """Every file of a run that its records, manifests and receipts speak of, and the records themselves."""
+    return list(Inventory(run).artifacts())
+
+
+def shards(job: Job) -> list[Path]:
+    """The tars beside a manifest of clean shards."""
+    if job.stage != "clean":
+        return []
+    return [job.records[0].with_name(shard["name"]) for shard in read_plain(job.records[0]).get("shards", [])]
+
+
+def kind_of(job: Job, path: Path) -> str:
+    """What a file is."""
+    if "reports" in path.parts[:1]:
+        return "reports"
+    fallback = "records" if job.model else "manifests"
+    return KINDS.get(path.name, OF_STAGE.get(job.stage, fallback))

@@ -1,0 +1,141 @@
+"""The jobs of a run whose results vouch for themselves: the files that go in, come out, and speak of both.
+
+The rules of the workflow name the same files. `source` and `download` are not among them: their results are
+brought, not computed, and no record speaks of them.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from m3ae.artifacts.targets import figure_jobs
+from m3ae.artifacts.work import Job
+from m3ae.config.datasets import evalset_stage
+from m3ae.config.inputs import read_files, training_files
+from m3ae.config.printed import figure_models
+from m3ae.config.run import Run
+from m3ae.config.sources import splits_of
+
+CLEAN = ("index.arrow", "captions.parquet", "origins.parquet", "origin.json", "rejected.parquet")
+
+
+def jobs(run: Run) -> Iterator[Job]:
+    """Every job of a run whose results can be recognised, each behind those that it reads from."""
+    yield from data_jobs(run)
+    for model in run.models:
+        yield from model_jobs(run, model)
+    yield from figure_jobs(run)
+
+
+def data_jobs(run: Run) -> Iterator[Job]:
+    """Clean shards, word pieces, checked evaluation sets: their manifests vouch for them."""
+    paths = run.paths
+    for split in splits_of(run):
+        manifest = paths.manifest(split)
+        outputs = (manifest, *(manifest.with_name(name) for name in CLEAN))
+        yield Job("clean", None, outputs, (manifest,), {}, lambda: [run.stage("clean")])
+    folder = paths.tokenizer.parent
+    outputs = (paths.tokenizer, paths.tokens("train"), paths.tokens("heldout"), folder / "manifest.json")
+    manifests = {f"{split}_manifest": paths.manifest(split) for split in ("train", "heldout")}
+    yield Job("tokens", None, outputs, outputs[-1:], manifests, lambda: [run.stage("tokens")])
+    if run.settings.data.texts:
+        outputs = (paths.tokens("texts"), folder / "texts.json")
+        yield Job("texts", None, outputs, outputs[-1:], {}, lambda: [run.stage("texts")])
+    for dataset in run.eval_datasets:
+        stage = partial(evalset_stage, run, dataset)
+        yield Job("evalset", None, (paths.evalset(dataset),), (), {}, lambda stage=stage: [stage()])
+
+
+def model_jobs(run: Run, model: str) -> Iterator[Job]:
+    """All that is made of one model."""
+    yield pretrain_job(run, model)
+    if model in run.rebuilding:
+        yield heldout_job(run, model)
+    yield features_job(run, model)
+    yield probe_job(run, model)
+    if model in figure_models(run, "figure6"):
+        yield record_job(run, model, "ood", run.ood_pairs, ("features", "probe"))
+    if run.settings.concepts:
+        manifests = {split: run.paths.manifest(split) for split in ("train", "heldout")}
+        yield record_job(run, model, "concepts", [], (), manifests)
+    if model in run.headline:
+        yield from headline_jobs(run, model)
+
+
+def pretrain_job(run: Run, model: str) -> Job:
+    """The encoder, its step log, and the record of both."""
+    paths = run.paths
+    outputs = (paths.encoder(model), paths.step_log(model), paths.record(model, "pretrain"))
+    inputs = {path.as_posix(): path for path in read_files(run, model)} | training_files(run, model)
+    return Job("pretrain", model, outputs, outputs[-1:], inputs, lambda: [run.stage("pretrain", model)])
+
+
+def heldout_job(run: Run, model: str) -> Job:
+    """Errors on held-out pairs."""
+    paths = run.paths
+    files = {"heldout_manifest": paths.manifest("heldout"), "heldout_tokens": paths.tokens("heldout")}
+    sets = {split.dataset: paths.evalset(split.dataset) for split in run.settings.heldout.images or []}
+    return record_job(run, model, "heldout", [], (), files | sets)
+
+
+def features_job(run: Run, model: str) -> Job:
+    """Features, of a headline row those of its last blocks too."""
+    paths, stages = run.paths, ["features"]
+    archives: tuple[Path, ...] = (paths.features(model),)
+    if model in run.headline:
+        archives, stages = (*archives, paths.layers(model)), ["features", "layers"]
+    record = paths.record(model, "features")
+    inputs = {"weights": paths.encoder(model)}
+    inputs |= {dataset: paths.evalset(dataset) for dataset in run.eval_datasets}
+    return Job(
+        "features",
+        model,
+        (*archives, record),
+        (record,),
+        inputs,
+        lambda: [run.stage(stage, model) for stage in stages],
+    )
+
+
+def probe_job(run: Run, model: str) -> Job:
+    """The linear probes, and a record for each task."""
+    records = tuple(run.paths.record(model, f"probe-{task}") for task in run.tasks)
+    outputs = (run.paths.classifier(model), *records)
+    inputs = {"weights": run.paths.encoder(model), "features": run.paths.features(model)}
+    return Job("probe", model, outputs, records, inputs, lambda: [run.stage("probe", model)])
+
+
+def headline_jobs(run: Run, model: str) -> Iterator[Job]:
+    """What headline rows get beyond the figures."""
+    paths = run.paths
+    yield record_job(run, model, "probes", run.tasks, ("features", "layers"))
+    if run.augmented_tasks:
+        chosen = {f"probe-{task}": paths.record(model, f"probe-{task}") for task in run.augmented_tasks}
+        yield record_job(run, model, "augmented", run.augmented_tasks, ("features",), chosen)
+    tokenizer = {"tokenizer": paths.tokenizer}
+    yield record_job(run, model, "detection", run.detection_pairs, ("features", "probe"), tokenizer)
+    yield record_job(run, model, "shift", run.tasks, ("features", "probe"))
+    yield record_job(run, model, "robustness", [], ("features", "probe"))
+    if model in run.readers:
+        words = {f"{split}_manifest": paths.manifest(split) for split in ("train", "heldout")}
+        words |= {f"{split}_tokens": paths.tokens(split) for split in ("train", "heldout")}
+        yield record_job(run, model, "captions", [], (), words | tokenizer)
+
+
+def record_job(
+    run: Run,
+    model: str,
+    stage: str,
+    subjects: list[str],
+    reads: tuple[str, ...],
+    others: dict[str, Path] | None = None,
+) -> Job:
+    """A job that leaves records alone: one for each of ``subjects``, or a single one."""
+    paths = run.paths
+    archives = {"features": paths.features, "layers": paths.layers, "probe": paths.classifier}
+    inputs: dict[str, Any] = {"weights": paths.encoder(model), **(others or {})}
+    inputs |= {name: archives[name](model) for name in reads}
+    records = tuple(paths.record(model, f"{stage}-{subject}") for subject in subjects)
+    records = records or (paths.record(model, stage),)
+    return Job(stage, model, records, records, inputs, lambda: [run.stage(stage, model)])

@@ -1,0 +1,21 @@
+"""One job of the workflow, as far as its results can be recognised."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+
+class Job(NamedTuple):
+    """What a rule makes for one model, one split or one target."""
+
+    stage: str
+    """Name of the stage, or of the target (`figure4`)."""
+    model: str | None
+    outputs: tuple[Path, ...]
+    """All that the rule declares, whether it is there or not."""
+    records: tuple[Path, ...]
+    """Those of the outputs (or a receipt beside them) that say what was made, and from what."""
+    inputs: dict[str, Path]
+    """What was read, by the names under which records state its SHA-256."""
+    params: Callable[[], list[Any]]
+    """The values of the rule's `params`, the stage's settings first; asked for where they are needed."""
