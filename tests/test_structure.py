@@ -20,6 +20,7 @@ LAYERS = {
     "evaluate": {"errors", "files", "records", "config", "data", "model", "torchvision_ops"},
     "report": {"errors", "files", "records", "config", "data", "train", "evaluate"},
     "provenance": {"errors", "files", "records", "config", "report"},
+    "artifacts": {"errors", "files", "records", "config"},
     "torchvision_ops": set(),
     "pretrained": {"errors", "files", "records", "config", "data", "model", "torchvision_ops"},
     "cli": {
@@ -33,6 +34,7 @@ LAYERS = {
         "evaluate",
         "report",
         "provenance",
+        "artifacts",
         "pretrained",
     },
 }

@@ -4,8 +4,7 @@ The rules of the workflow name the same files. `source` and `download` are not a
 brought, not computed, and no record speaks of them.
 """
 
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,9 @@ CLEAN = ("index.arrow", "captions.parquet", "origins.parquet", "origin.json", "r
 def jobs(run: Run) -> Iterator[Job]:
     """Every job of a run whose results can be recognised, each behind those that it reads from."""
     yield from data_jobs(run)
+    scored = figure_models(run, "figure6")
     for model in run.models:
-        yield from model_jobs(run, model)
+        yield from model_jobs(run, model, scored)
     yield from figure_jobs(run)
 
 
@@ -43,18 +43,22 @@ def data_jobs(run: Run) -> Iterator[Job]:
         outputs = (paths.tokens("texts"), folder / "texts.json")
         yield Job("texts", None, outputs, outputs[-1:], {}, lambda: [run.stage("texts")])
     for dataset in run.eval_datasets:
-        stage = partial(evalset_stage, run, dataset)
-        yield Job("evalset", None, (paths.evalset(dataset),), (), {}, lambda stage=stage: [stage()])
+        yield evalset_job(run, dataset)
 
 
-def model_jobs(run: Run, model: str) -> Iterator[Job]:
-    """All that is made of one model."""
+def evalset_job(run: Run, dataset: str) -> Job:
+    """A checked listing: it states no settings; the records of features know its bytes."""
+    return Job("evalset", None, (run.paths.evalset(dataset),), (), {}, lambda: [evalset_stage(run, dataset)])
+
+
+def model_jobs(run: Run, model: str, scored: Collection[str]) -> Iterator[Job]:
+    """All that is made of one model; Figure 6 scores the models ``scored``."""
     yield pretrain_job(run, model)
     if model in run.rebuilding:
         yield heldout_job(run, model)
     yield features_job(run, model)
     yield probe_job(run, model)
-    if model in figure_models(run, "figure6"):
+    if model in scored:
         yield record_job(run, model, "ood", run.ood_pairs, ("features", "probe"))
     if run.settings.concepts:
         manifests = {split: run.paths.manifest(split) for split in ("train", "heldout")}

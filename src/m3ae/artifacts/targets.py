@@ -49,9 +49,8 @@ def target_job(
     outputs = (*(run.paths.reports / f"{name}{ending}" for ending in endings), *more)
     stage = "extended" if target else name
     read = {path.as_posix(): path for path in inputs}
-    return Job(
-        name, None, outputs, (receipt_of(run, name),), read, lambda: [run.stage(stage), run.name, *target]
-    )
+    receipts = (receipt_of(run, name),)
+    return Job(name, None, outputs, receipts, read, lambda: [run.stage(stage), run.name, *target])
 
 
 def figure2(run: Run) -> Job:
