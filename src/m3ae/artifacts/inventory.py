@@ -49,19 +49,24 @@ class Statements:
     """What the records that are here say of files: SHA-256 by path, and who says it."""
 
     def __init__(self, all_jobs: list[Job]) -> None:
+        self.made: dict[Path, str] = {}
+        """As stated by the record of the job that makes the file."""
         self.found: dict[Path, tuple[str, Path]] = {}
         for job in all_jobs:  # makers come before readers, and are believed first
             for record in job.records:
-                for path, sha256 in stated_by(record, self.content(record), job):
+                content = read_plain(record)
+                own = dict(own_files(record, content, job))
+                self.made |= own
+                for path, sha256 in [*own.items(), *read_by(content, job)]:
                     self.found.setdefault(path, (sha256, record))
-
-    def content(self, path: Path) -> dict[str, Any]:
-        """A record as plain JSON; empty where there is none. Raises UserError, one line, if it is broken."""
-        return read_plain(path)
 
     def of(self, path: Path) -> tuple[str | None, Path | None]:
         """The SHA-256 of a file and its witness; (None, None) if no record speaks of it."""
         return self.found.get(path, (None, None))
+
+    def captions(self, manifest: Path) -> str | None:
+        """SHA-256 of the captions beside a manifest of clean shards."""
+        return self.made.get(manifest.with_name("captions.parquet"))
 
 
 def read_plain(path: Path) -> dict[str, Any]:
@@ -77,8 +82,8 @@ def read_plain(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def stated_by(record: Path, content: dict[str, Any], job: Job) -> Iterator[tuple[Path, str]]:
-    """What the record (or manifest, or receipt) of a job says of its own files, then of what it read."""
+def own_files(record: Path, content: dict[str, Any], job: Job) -> Iterator[tuple[Path, str]]:
+    """What the record (or manifest, or receipt) of a job says of the files that the job makes."""
     if job.stage == "clean":
         folder, shards = record.parent, content.get("shards", [])
         named = {"index.arrow": "index_sha256", "captions.parquet": "captions_sha256"}
@@ -89,13 +94,17 @@ def stated_by(record: Path, content: dict[str, Any], job: Job) -> Iterator[tuple
         yield from ((record.with_name(f"{split}.arrow"), splits[split]["sha256"]) for split in splits)
     elif job.stage == "texts":
         yield from ((path, content["sha256"]) for path in job.outputs[:1] if content)
-    elif job.stage == job.records[0].stem and job.records[0].parent.name == "made":
+    elif job.model is None:  # a receipt
         yield from ((Path(name), sha256) for name, sha256 in content.get("outputs", {}).items())
     else:
         said = {**content.get("provenance", {}), **content.get("details", {})}
         yield from ((path, said[OWN[path.name]]) for path in job.outputs if OWN.get(path.name) in said)
+
+
+def read_by(content: dict[str, Any], job: Job) -> Iterator[tuple[Path, str]]:
+    """What a record says of the files that the job read."""
     inputs = content.get("inputs", {})
-    if job.stage not in ("clean", "tokens"):  # theirs are no files
+    if job.model:
         yield from ((path, inputs[name]) for name, path in job.inputs.items() if name in inputs)
 
 

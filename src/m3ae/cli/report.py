@@ -1,6 +1,7 @@
 """``m3ae figure`` and ``m3ae report``: what people look at, from records alone."""
 
 from collections.abc import Iterable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import click
@@ -24,13 +25,24 @@ def figure(names: tuple[str, ...], run_name: str) -> None:
 
     Figures 3 to 6 and 9 are made from records alone; 2, 7 and 8 need the first M3AE and held-out pairs.
     """
+    from m3ae.artifacts.receipts import receipt
     from m3ae.config import load_run
 
     run = load_run(run_name)
+    with ExitStack() as receipts:
+        for name in names:
+            receipts.enter_context(receipt(run, name))
+        draw(run, names)
+    for name in names:
+        click.echo(f"{name}: {run.paths.reports / name}.*")
+
+
+def draw(run: "Run", names: Iterable[str]) -> None:
+    """Make targets of ``figure``."""
     if LOOKS & set(names):
         draw_looks(run, names)
     for name in (name for name in names if name not in LOOKS):
-        if name == "figure2":
+        if name == "figure2":  # needs the models themselves
             from m3ae.evaluate.reconstructions import draw_reconstructions
 
             draw_reconstructions(run)
@@ -38,8 +50,6 @@ def figure(names: tuple[str, ...], run_name: str) -> None:
             from m3ae.report.figures import make_figure
 
             make_figure(run, name)
-    for name in names:
-        click.echo(f"{name}: {run.paths.reports / name}.*")
 
 
 def draw_looks(run: "Run", names: Iterable[str]) -> None:
@@ -61,11 +71,13 @@ def draw_looks(run: "Run", names: Iterable[str]) -> None:
 @logged
 def report(run_name: str, code: bool) -> None:
     """Render the pages reports/RUN/*.html, report.ipynb and summary.json."""
+    from m3ae.artifacts.receipts import receipt
     from m3ae.config import load_run
     from m3ae.report.render import render_report
 
     run = load_run(run_name)
-    render_report(run, code=code)
+    with receipt(run, "report"):
+        render_report(run, code=code)
     click.echo(f"report: {run.paths.reports / 'index.html'}")
 
 

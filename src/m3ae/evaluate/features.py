@@ -50,12 +50,21 @@ def extract_features(run: Run, model: str) -> None:
         run=run.name,
         model=model,
         stage="features",
-        details=shapes(forms),
+        details=shapes(forms) | stored(run, model),
         settings=run.stage("features", model),
         inputs=inputs,
         seeds=[],
         provenance=provenance(started),
     ).write(run.paths.record(model, "features"))
+
+
+def stored(run: Run, model: str) -> dict[str, Any]:
+    """SHA-256 of the archives that the record vouches for, and which layers were asked for."""
+    facts: dict[str, Any] = {"features_sha256": sha256_of(run.paths.features(model))}
+    if model in run.headline:
+        facts["layers_sha256"] = sha256_of(run.paths.layers(model))
+        facts["layers_settings"] = run.stage("layers", model)
+    return facts
 
 
 def extract_both(

@@ -49,6 +49,7 @@ def run_probe(run: Run, model: str) -> None:
         f"{task}/{name}": array for task in results for name, array in weights(results[task].probe).items()
     }
     write_archive(run.paths.classifier(model), arrays, {"inputs": inputs, "settings": settings})
+    stored = {"probe_sha256": sha256_of(run.paths.classifier(model))}
     for task, result in results.items():
         Record(
             run=run.name,
@@ -56,7 +57,7 @@ def run_probe(run: Run, model: str) -> None:
             stage="probe",
             subject=task,
             metrics={"accuracy": accuracy(run, result.correct)},
-            details=result.details,
+            details=result.details | stored,
             settings=settings,
             inputs=inputs,
             seeds=[run.settings.seed],

@@ -104,8 +104,8 @@ def markdown(run: Run, table: pd.DataFrame, alt: str) -> str:
         f"{banner}## Figure 9\n\n{run.settings.title} (`{run.name}`). Up to {settings.per_class} test images "
         f"of each of {len(settings.classes)} classes of the task {settings.task}. Accuracy (%): the "
         f"{settings.neighbours} nearest other images vote. Distances are Euclidean, of the features and not "
-        f"of the map. In brackets: {share} bootstrap intervals over images; the difference is paired. The paper "
-        f"shows the map alone.\n\n![{alt}]({NAME}.svg)\n\n{numbers}\n"
+        f"of the map. In brackets: {share} bootstrap intervals over images; the difference is paired. The "
+        f"paper shows the map alone.\n\n![{alt}]({NAME}.svg)\n\n{numbers}\n"
     )
 
 

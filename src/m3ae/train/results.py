@@ -81,7 +81,12 @@ def record_with(
         settings=run.stage("pretrain", name),
         inputs=facts["inputs"],
         seeds=seeds,
-        provenance={**provenance(facts["started"]), **facts["provenance"], **pace_of(lines)},
+        provenance={
+            **provenance(facts["started"]),
+            **facts["provenance"],
+            **pace_of(lines),
+            "steps_sha256": sha256_of(run.paths.step_log(name)),  # its lines hold times: no result
+        },
     )
 
 

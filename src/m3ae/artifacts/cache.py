@@ -1,0 +1,55 @@
+"""SHA-256 of files, computed once for each state of a file: encoders and features may be gigabytes."""
+
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from m3ae.files import sha256_of, write_text
+
+CACHE = Path(".snakemake/m3ae/hashes.json")
+
+
+class Hashes:
+    """Hashes by path, valid while size, time of modification and inode stay as they were."""
+
+    def __init__(self, file: Path = CACHE) -> None:
+        self.file, self.changed = file, False
+        self.known: dict[str, list[Any]] = {}
+        with suppress(OSError, ValueError):  # without it files are hashed again
+            self.known = json.loads(file.read_bytes())
+
+    def of(self, path: Path) -> str | None:
+        """The SHA-256 of a file; None where there is none."""
+        try:
+            state = state_of(path)
+        except FileNotFoundError:
+            return None
+        found = self.known.get(path.as_posix())
+        if found is None or found[:3] != state:
+            found = [*state, sha256_of(path)]
+            self.note(path, found)
+        return found[3]
+
+    def moved(self, path: Path, time_ns: int) -> None:
+        """Set a file's time of modification; its bytes are as before."""
+        sha256 = self.of(path)
+        os.utime(path, ns=(time_ns, time_ns))
+        self.note(path, [*state_of(path), sha256])
+
+    def note(self, path: Path, found: list[Any]) -> None:
+        """Remember a state and its hash."""
+        self.known[path.as_posix()], self.changed = found, True
+
+    def save(self) -> None:
+        """Write what is new."""
+        if self.changed:
+            write_text(self.file, json.dumps(self.known))
+            self.changed = False
+
+
+def state_of(path: Path) -> list[int]:
+    """What changes when a file does: size in bytes, time of modification, inode."""
+    found = path.stat()
+    return [found.st_size, found.st_mtime_ns, found.st_ino]

@@ -1,0 +1,52 @@
+"""What Snakemake knows of the files in this folder, and how we tell it where files that were brought come from.
+
+Snakemake notes for every output what it was made with, below ``.snakemake/``. A file that was put there has no
+note: Snakemake would compare times alone, and they say nothing after `dvc pull` or `git clone`.
+"""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from m3ae.artifacts.work import Job
+
+if TYPE_CHECKING:
+    pass
+
+FOLDER = Path(".snakemake")
+
+
+class Notes:
+    """Snakemake's notes of this folder."""
+
+    def __init__(self) -> None:
+        from snakemake.persistence.file import FilePersistence
+
+        self.persistence: FilePersistence = FilePersistence(nolock=True)
+
+    def place(self, kind: str, path: Path) -> Path:
+        """Where a note lies: `metadata` of a finished file, `incomplete` of one that is being made."""
+        folder = os.fspath(self.persistence.path / kind)
+        return Path(self.persistence._record_path(folder, path.as_posix()))
+
+    def trusts(self, path: Path) -> bool:
+        """Whether Snakemake's note is younger than the file's last change, of bytes or of inode."""
+        try:
+            note, file = self.place("metadata", path).stat(), path.stat()
+        except FileNotFoundError:
+            return False
+        return note.st_mtime_ns >= file.st_ctime_ns
+
+    def is_unfinished(self, job: Job) -> bool:
+        """Whether a job is running now, or was killed: Snakemake makes its files again by itself."""
+        return any(self.place("incomplete", path).exists() for path in job.outputs)
+
+    def write(self, job: Job, params: list[Any]) -> None:
+        """Note what a job's files were made with: all that it declares, brought or not."""
+        from snakemake.persistence import RECORD_FORMAT_VERSION, MetadataRecord
+
+        for path in job.outputs:
+            note = self.persistence._read_record(path.as_posix()) or MetadataRecord(rule=job.stage)
+            note.params = sorted(map(repr, params))
+            note.incomplete, note.record_format_version = False, RECORD_FORMAT_VERSION
+            self.persistence._write_record(path.as_posix(), note)
