@@ -7,6 +7,7 @@ Where original data sets lie: --config data_root=FOLDER, or the environment vari
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
+from m3ae.artifacts.recognise import recognise
 from m3ae.config import load_run
 from m3ae.config.datasets import evalset_stage, load_dataset
 from m3ae.config.environment import prepare_jobs
@@ -23,6 +24,8 @@ if unknown:
 try:
     run = load_run(config.get("run", "tiny"))
     made_here = [name for name in run.eval_datasets if load_dataset(name).made_here]
+    if workflow.is_main_process:  # not inside a cluster's job
+        recognise(run)  # what `dvc pull` brought counts as made
 except UserError as error:
     raise WorkflowError(str(error)) from None
 prepare_jobs(config.get("data_root"))

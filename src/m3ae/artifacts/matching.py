@@ -61,9 +61,8 @@ def checked(path: Path, job: Job) -> dict[str, Any]:
         return read_record(path).model_dump(mode="json")
     content = read_plain(path)
     if HASH in content and content[HASH] != content_hash(content):
-        raise UserError(
-            f"{path}: was edited; restore it, or remove it and make it again: snakemake {job.stage}"
-        )
+        again = f"restore the file, or remove it and make it again: snakemake {job.stage}"
+        raise UserError(f"{path}: was edited; {again}")
     return content
 
 

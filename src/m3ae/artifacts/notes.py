@@ -1,7 +1,7 @@
-"""What Snakemake knows of the files in this folder, and how we tell it where files that were brought come from.
+"""What Snakemake knows of the files here, and how it is told what files that were brought were made with.
 
-Snakemake notes for every output what it was made with, below ``.snakemake/``. A file that was put there has no
-note: Snakemake would compare times alone, and they say nothing after `dvc pull` or `git clone`.
+Snakemake notes for every output what it was made with, below ``.snakemake/``. A file that was put there has
+no note: Snakemake would compare times alone, and they say nothing after `dvc pull` or `git clone`.
 """
 
 import os

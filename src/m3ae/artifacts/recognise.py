@@ -1,8 +1,8 @@
-"""Files that were put here (`dvc pull`, `git clone`, a copy) count as made, if they are what their records say.
+"""Files that were put here (`dvc pull`, `git clone`, a copy) count as made, if they are what records say.
 
-Runs whenever Snakemake reads the Snakefile. It looks at files alone that changed since Snakemake or we last
-noted them; with none, it costs the time of asking for their states. What was made with other settings is noted
-with those, so that Snakemake plans it again by its own rule; what does not fit its record is planned again too.
+Runs whenever Snakemake reads the Snakefile, and looks at those files alone that changed since Snakemake or we
+last noted them. What was made with other settings is noted with those, so that Snakemake plans it again by
+its own rule; what does not fit its record is planned again too.
 """
 
 import sys
@@ -14,7 +14,7 @@ from typing import NamedTuple
 from m3ae.artifacts.cache import Hashes
 from m3ae.artifacts.inventory import Inventory
 from m3ae.artifacts.matching import Problem, Verdict, judge
-from m3ae.artifacts.notes import FOLDER, Notes
+from m3ae.artifacts.notes import Notes
 from m3ae.artifacts.work import Job
 from m3ae.config.run import Run
 
@@ -49,39 +49,40 @@ def adopt(run: Run) -> Adopted:
     """Compare all that changed with its records, and note for Snakemake what it was made with."""
     inventory, notes, hashes = Inventory(run), Notes(), Hashes()
     found = Adopted([], [], [])
-    for job in changed_jobs(inventory.jobs, notes):
+    new = new_files(inventory.jobs, notes)
+    for job in inventory.jobs:  # makers before readers
+        if new.isdisjoint([*job.outputs, *job.inputs.values()]) or not is_finished(job, notes):
+            continue
         verdict = judge(inventory, job, hashes)
         if verdict is None:
-            found.unknown.extend(path for path in job.outputs if path.exists())
+            found.unknown.extend(path for path in job.outputs if path in new)
             continue
         if verdict.problem is None:
-            not_older_than_inputs(job, hashes)
+            new |= not_older_than_inputs(job, hashes)
         notes.write(job, verdict.params)
         (found.refused if verdict.problem else found.recognised).append(verdict)
     hashes.save()
     return found
 
 
-def changed_jobs(jobs: list[Job], notes: Notes) -> Iterator[Job]:
-    """Jobs with a file, read or made, that is newer than what Snakemake notes of it."""
-    if not FOLDER.is_dir() and not any(path.exists() for job in jobs for path in job.outputs):
-        return
-    is_new: dict[Path, bool] = {}
-    for path in {path for job in jobs for path in job.outputs}:
-        is_new[path] = path.exists() and not notes.trusts(path)
-    for job in jobs:
-        is_here = any(path.exists() for path in job.outputs)
-        if is_here and any(is_new.get(path, False) for path in [*job.outputs, *job.inputs.values()]):
-            if not notes.is_unfinished(job):
-                yield job
+def new_files(jobs: list[Job], notes: Notes) -> set[Path]:
+    """Files that changed after what Snakemake notes of them, or of which it has no note."""
+    made = {path for job in jobs for path in job.outputs}
+    return {path for path in made if path.exists() and not notes.trusts(path)}
 
 
-def not_older_than_inputs(job: Job, hashes: Hashes) -> None:
-    """Give outputs at least the time of what they were made from: Snakemake compares times."""
-    times = [path.stat().st_mtime_ns for path in job.inputs.values() if path.exists()]
-    for path in job.outputs:
-        if times and path.exists() and path.stat().st_mtime_ns < max(times):
-            hashes.moved(path, max(times))
+def is_finished(job: Job, notes: Notes) -> bool:
+    """Whether anything of a job is here, and nothing half made."""
+    return any(path.exists() for path in job.outputs) and not notes.is_unfinished(job)
+
+
+def not_older_than_inputs(job: Job, hashes: Hashes) -> set[Path]:
+    """Give outputs at least the time of what they were made from, for Snakemake compares times: those files."""
+    newest = max((path.stat().st_mtime_ns for path in job.inputs.values() if path.exists()), default=0)
+    older = {path for path in job.outputs if path.exists() and path.stat().st_mtime_ns < newest}
+    for path in older:
+        hashes.moved(path, newest)
+    return older
 
 
 def told(problems: list[Problem]) -> Iterator[str]:
