@@ -19,7 +19,7 @@ LAYERS = {
     "train": {"errors", "files", "records", "config", "data", "model", "torchvision_ops"},
     "evaluate": {"errors", "files", "records", "config", "data", "model", "torchvision_ops"},
     "report": {"errors", "files", "records", "config", "data", "train", "evaluate"},
-    "provenance": {"errors", "files", "records", "config", "report"},
+    "provenance": {"errors", "files", "records", "config"},
     "artifacts": {"errors", "files", "records", "config"},
     "torchvision_ops": set(),
     "pretrained": {"errors", "files", "records", "config", "data", "model", "torchvision_ops"},

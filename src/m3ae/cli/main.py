@@ -12,6 +12,7 @@ COMMANDS = {
     "data": ("data", "Lists, downloads, clean shards, tokens, evaluation sets."),
     "env": ("env", "This environment beside the lock, and beside the one that made a result."),
     "trace": ("provenance", "From a result back to data, code and settings; forward to the cells."),
+    "export-crate": ("provenance", "A run as an RO-Crate, for archives: workflow, records, who made what."),
     "doctor": ("doctor", "Before a long run: what binds, how long it takes, what to change."),
     "budget": ("budget", "What a run will cost: GPU-hours, disk, samples; by arithmetic."),
     "pretrain": ("pretrain", "Train one encoder (goes on from its last checkpoint)."),

@@ -1,0 +1,1 @@
+"""A run as an RO-Crate: workflow, records, tables, and who made what from what, for archives to read."""
