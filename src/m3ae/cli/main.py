@@ -33,6 +33,7 @@ COMMANDS = {
     "shift": ("extended", "Accuracy on corrupted images and on sets that others took."),
     "robustness": ("extended", "Accuracy of the probe under attack."),
     "captions": ("extended", "The text side: words from images, retrieval, questions."),
+    "artifacts": ("artifacts", "List, check, publish and bring what a run has made."),
     "weights": ("weights", "Show, convert and export weights: ours, the authors', Facebook's MAE."),
     "bench": ("bench", "How fast a run's parts are on this machine, and what binds."),
     "explain": ("explain", "Tell where a number comes from, and how to make it again."),
