@@ -44,7 +44,8 @@ def pull(
             "was brought. Move them away, or replace them: --force"
         )
     if missing:
-        with opened() as project:
+        with opened(locked=True) as project:
+            project.cache.clean()
             bring_all(project, project.sources(remote), missing)
     return Pulled(len(missing), len(entries) - len(missing), sum(entry.size for entry in missing))
 

@@ -42,8 +42,10 @@ def push(
     and a second call sends what is missing. Raises UserError, before anything is sent, if an artifact does
     not match its record, or the embedded remote would grow beyond its limit.
     """
-    with opened() as project:
+    with opened(locked=True) as project:
         target = project.remote(remote)
+        target.clean()
+        project.cache.clean()
         artifacts = publishable(run, selected(run, kinds, models), kinds, is_embedded(target))
         check(run, artifacts)
         entries = {

@@ -8,7 +8,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,11 @@ class Objects:
     def where(self, md5: str) -> str:
         """Path or address of an object."""
         return self.odb.oid_to_path(md5)
+
+    def clean(self) -> None:
+        """Remove what a killed process left of unfinished objects here."""
+        for path in self.folder.glob("??/.*") if self.folder else []:
+            path.unlink()
 
     def has(self, md5: str, size: int) -> bool:
         """Whether a whole object is there: by its content on this machine, else by its size."""
@@ -146,16 +151,25 @@ class Project:
 
 
 @contextmanager
-def opened() -> Iterator[Project]:
-    """The project of the current folder. Raises UserError outside of one."""
+def opened(locked: bool = False) -> Iterator[Project]:
+    """The project of the current folder, for this process alone if ``locked``.
+
+    Raises UserError outside of a project, or if another process has locked it.
+    """
     from dvc.exceptions import DvcException
+    from dvc.lock import LockError
     from dvc.repo import Repo
 
     try:
         repo = Repo(".")
     except DvcException as error:
         raise UserError(f"{Path.cwd()}: {short(error)}; run the command in the project folder") from None
-    with repo:
+    with repo, ExitStack() as stack:
+        if locked:
+            try:
+                stack.enter_context(repo.lock)
+            except LockError:
+                raise UserError("another DVC command is at work in this project; try again later") from None
         yield Project(repo)
 
 
