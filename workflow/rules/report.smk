@@ -132,7 +132,8 @@ rule compute:
             "results/{run}/{model}/{stage}.json",
             run=run.name,
             model=run.models,
-            stage=["pretrain", "features"] + ["concepts"] * bool(run.settings.concepts),
+            stage=["pretrain", "features"]
+            + ["concepts"] * bool(run.settings.concepts),
         ),
         heldout=expand(
             "results/{run}/{model}/heldout.json", run=run.name, model=run.rebuilding

@@ -63,8 +63,20 @@ def model_jobs(run: Run, model: str, scored: Collection[str]) -> Iterator[Job]:
     if run.settings.concepts:
         manifests = {split: run.paths.manifest(split) for split in ("train", "heldout")}
         yield record_job(run, model, "concepts", [], (), manifests)
+    if run.knows_places and model in run.models_of("m3ae")[:1]:
+        yield record_job(run, model, "pointing", [], (), heldout_files(run))
+    if model in run.clustered:
+        yield clusters_job(run, model)
     if model in run.headline:
         yield from headline_jobs(run, model)
+
+
+def clusters_job(run: Run, model: str) -> Job:
+    """Groups in a model's features; the rule makes those of all models that Figure 9 shows at once."""
+    record = run.paths.record(model, "clusters")
+    inputs = {run.paths.features(other).as_posix(): run.paths.features(other) for other in run.clustered}
+    inputs |= {"features": run.paths.features(model)}
+    return Job("clusters", model, (record,), (record,), inputs, lambda: [run.stage("clusters"), run.name])
 
 
 def pretrain_job(run: Run, model: str) -> Job:
@@ -77,10 +89,13 @@ def pretrain_job(run: Run, model: str) -> Job:
 
 def heldout_job(run: Run, model: str) -> Job:
     """Errors on held-out pairs."""
-    paths = run.paths
-    files = {"heldout_manifest": paths.manifest("heldout"), "heldout_tokens": paths.tokens("heldout")}
-    sets = {split.dataset: paths.evalset(split.dataset) for split in run.settings.heldout.images or []}
-    return record_job(run, model, "heldout", [], (), files | sets)
+    sets = {split.dataset: run.paths.evalset(split.dataset) for split in run.settings.heldout.images or []}
+    return record_job(run, model, "heldout", [], (), heldout_files(run) | sets)
+
+
+def heldout_files(run: Run) -> dict[str, Path]:
+    """The held-out pairs, by the names under which records state them."""
+    return {"heldout_manifest": run.paths.manifest("heldout"), "heldout_tokens": run.paths.tokens("heldout")}
 
 
 def features_job(run: Run, model: str) -> Job:

@@ -77,7 +77,7 @@ def is_finished(job: Job, notes: Notes) -> bool:
 
 
 def not_older_than_inputs(job: Job, hashes: Hashes) -> set[Path]:
-    """Give outputs at least the time of what they were made from, by which Snakemake judges: those changed."""
+    """Give outputs at least the time of what they were made from, as Snakemake judges by it: what changed."""
     newest = max((path.stat().st_mtime_ns for path in job.inputs.values() if path.exists()), default=0)
     older = {path for path in job.outputs if path.exists() and path.stat().st_mtime_ns < newest}
     for path in older:

@@ -13,6 +13,8 @@ from m3ae.config.printed import NUMBERS, figure_models
 from m3ae.config.run import Run
 
 TABLE = (".csv", ".md", ".svg", ".png")
+LOOKS = (".png", ".json", ".csv", ".md")
+PAPER = Path("config/paper.yaml")
 TEMPLATE = Path("reports/templates/report.ipynb")
 
 
@@ -24,6 +26,9 @@ def receipt_of(run: Run, target: str) -> Path:
 def figure_jobs(run: Run) -> Iterator[Job]:
     """Every target of a run; the report comes last, for it shows the others."""
     yield figure2(run)
+    yield from figures7_and_8(run)
+    clusters = records_of(run, run.clustered, ["clusters"])
+    yield target_job(run, "figure9", clusters, TABLE)
     for name in ("figure3", "figure4", "figure5", "figure6"):
         yield target_job(run, name, [*figure_records(run, name), NUMBERS], TABLE)
     logs = [run.paths.reference_log(model) for model in run.models]
@@ -31,6 +36,7 @@ def figure_jobs(run: Run) -> Iterator[Job]:
     yield target_job(run, "curves", steps, (".csv", ".svg", ".png"), logs)
     for name, records in extended_records(run).items():
         yield target_job(run, name, records, TABLE, target=[name])
+    yield target_job(run, "compute", compute_inputs(run), TABLE)
     yield report(run)
 
 
@@ -58,6 +64,26 @@ def figure2(run: Run) -> Job:
     read = [run.paths.encoder(model) for model in run.models_of("m3ae")[:1]]
     read += [run.paths.manifest("heldout"), run.paths.tokens("heldout")]
     return target_job(run, "figure2", read, (".png", ".json"))
+
+
+def figures7_and_8(run: Run) -> Iterator[Job]:
+    """What words and patches look at: one rule makes both, and each leaves its receipt."""
+    first = run.models_of("m3ae")[:1]
+    read = [run.paths.encoder(model) for model in first]
+    read += [run.paths.manifest("heldout"), run.paths.tokens("heldout")]
+    read += records_of(run, first if run.knows_places else [], ["pointing"])
+    for name in ("figure7", "figure8"):
+        job = target_job(run, name, read, LOOKS)
+        yield job._replace(params=lambda: [run.stage("figure7"), run.name])
+
+
+def compute_inputs(run: Run) -> list[Path]:
+    """What the cost of a run is read from: what was trained and measured, and the settings of `paper`."""
+    stages = ["pretrain", "features", *(["concepts"] if run.settings.concepts else [])]
+    read = records_of(run, run.models, stages) + records_of(run, run.rebuilding, ["heldout"])
+    read += [*figure_records(run, "figure3"), *figure_records(run, "figure6")]
+    read += [path for name, paths in extended_records(run).items() if name != "augmented" for path in paths]
+    return [*read, PAPER]
 
 
 def figure_records(run: Run, name: str) -> list[Path]:
@@ -91,9 +117,10 @@ def records_of(run: Run, models: list[str], names: list[str]) -> list[Path]:
 def report(run: Run) -> Job:
     """The pages: all figures, what the records say of held-out pairs and concepts, the manifests."""
     beyond = [name for name in extended_records(run) if name != "augmented"]
-    tables = ["figure3", "figure4", "figure5", "figure6", *beyond]
+    tables = ["figure3", "figure4", "figure5", "figure6", "figure9", "compute", *beyond]
     read = [run.paths.reports / f"{name}{ending}" for name in tables for ending in TABLE]
     read += [run.paths.reports / f"figure2{ending}" for ending in (".png", ".json")]
+    read += [run.paths.reports / f"{name}{ending}" for name in ("figure7", "figure8") for ending in LOOKS]
     read += [run.paths.reports / f"curves{ending}" for ending in (".csv", ".svg", ".png")]
     read += [run.paths.reference_log(model) for model in run.models]
     read += records_of(run, run.rebuilding, ["heldout"])
