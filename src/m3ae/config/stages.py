@@ -31,7 +31,7 @@ VERSIONS = {
     "captions": 1,
     "probes": 1,
     "augmented": 1,
-    "detection": 2,
+    "detection": 1,
     "shift": 2,
     "robustness": 1,
     "figure2": 2,
