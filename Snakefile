@@ -44,6 +44,7 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/extended.smk"
 include: "workflow/rules/pictures.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/check.smk"
 
 
 rule all:

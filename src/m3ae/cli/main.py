@@ -36,6 +36,7 @@ COMMANDS = {
     "artifacts": ("artifacts", "List, check, publish and bring what a run has made."),
     "weights": ("weights", "Show, convert and export weights: ours, the authors', Facebook's MAE."),
     "bench": ("bench", "How fast a run's parts are on this machine, and what binds."),
+    "check": ("check", "Hold a run to the paper and to its reference; exit code 1 if it left them."),
     "explain": ("explain", "Tell where a number comes from, and how to make it again."),
     "runs": ("runs", "What was run, when, on what: from the records."),
     "figure": ("report", "Make a figure's table and chart from records."),

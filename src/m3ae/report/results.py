@@ -1,5 +1,6 @@
 """Records as the report reads them: absent ones are None, and none of other settings gets in."""
 
+from functools import lru_cache
 from pathlib import Path
 
 from m3ae.config import Run
@@ -29,7 +30,8 @@ def find_record(run: Run, model: str, stage: str) -> Record | None:
     path = run.paths.record(model, stage)
     if model not in run.models or not path.is_file():
         return None
-    record = read_record(path)
+    facts = path.stat()
+    record = read_once(path, Path.cwd(), (facts.st_mtime_ns, facts.st_ino, facts.st_size))
     stated = run.stage(stage.partition("-")[0], model)
     for key, made, now in unequal(record.settings, stated):
         raise UserError(
@@ -37,6 +39,12 @@ def find_record(run: Run, model: str, stage: str) -> Record | None:
             f"make it again: snakemake {path}"
         )
     return record
+
+
+@lru_cache(maxsize=512)
+def read_once(path: Path, folder: Path, state: tuple[int, ...]) -> Record:
+    """The record in the ``state`` that a file has: a table asks for it once per metric."""
+    return read_record(path)
 
 
 def record_path(run: Run, model: str, stage: str) -> Path:

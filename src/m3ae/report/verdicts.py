@@ -10,6 +10,7 @@ from m3ae.evaluate.precision import by_image, interval_of_precision
 from m3ae.records import Items, Metric
 from m3ae.report.claims import Claim, claims
 from m3ae.report.paper import label, printed_cells
+from m3ae.report.remembered import remembered
 from m3ae.report.seeds import combine, records_by_seed
 
 if TYPE_CHECKING:
@@ -87,8 +88,9 @@ def pairs_of_seeds(better: dict[int, Packed], worse: dict[int, Packed]) -> list[
 
 
 @lru_cache(maxsize=256)
+@remembered
 def paired(better: Packed, worse: Packed, draws: int, confidence: float, seed: int) -> Interval:
-    """Bootstrap of the paired difference, in percentage points. Remembered: a report asks repeatedly."""
+    """Bootstrap of the paired difference, in percentage points. A report asks repeatedly."""
     a, b = ([items.unpack() for items in model] for model in (better, worse))
     if len(a) == 1:
         return interval_of_difference(a[0], b[0], draws, confidence, seed).times(100)

@@ -1,0 +1,34 @@
+"""Ours against what it should be: the paper, and the committed reference of the run."""
+
+from glob import glob
+
+
+rule check:
+    """Ours against the paper and the reference results; fails where a number left its tolerance."""
+    input:
+        figures=[
+            rules.figure3.input.records,
+            rules.figure4.input.records,
+            rules.figure5.input.records,
+            rules.figure6.input.records,
+        ],
+        beyond=[
+            *(rules.probes.input if run.headline else []),
+            *(rules.detection.input if run.headline else []),
+            *(rules.shift.input if run.headline else []),
+            *(rules.robustness.input if run.headline else []),
+            *(rules.captions.input if run.readers else []),
+        ],
+        heldout=rules.report.input.heldout,
+        concepts=rules.report.input.concepts,
+        paper="config/paper_numbers.csv",
+        reference=glob(f"tests/reference/{run.name}.json"),
+    output:
+        f"reports/{run.name}/check.md",
+    log:
+        f"logs/{run.name}/check.log",
+    params:
+        run=run.name,
+        stage=run.stage("report"),
+    shell:
+        "m3ae check --run {params.run} --report {output} --log {log}"
