@@ -6,7 +6,10 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+from functools import partial
 from hashlib import md5
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -370,3 +373,32 @@ def test_kinds_are_checked():
     result = CliRunner().invoke(main, ["artifacts", "push", "--run", "tiny", "--kind", "encoder"])
     assert result.exit_code == 1
     assert "--kind encoder: expected one of" in result.output
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A folder served over HTTP on this machine, and its address."""
+    handler = partial(QuietHandler, directory=str(tmp_path / "served"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as served:
+        threading.Thread(target=served.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{served.server_port}"
+        served.shutdown()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *arguments):
+        pass
+
+
+def test_a_mirror_over_http(project, monkeypatch, server):
+    run = load_run("micro")
+    push(run, ["encoders"])
+    clone(project, monkeypatch)
+    shutil.move("data/store", project.parent / "served")
+    with Repo(".").config.edit("repo") as config:
+        config["remote"]["mirror"] = {"url": server}
+    assert [line.places for line in listing(run, ["encoders"], ["mae-b100"])] == [["mirror"]]
+    object_of(run.paths.encoder("mae-b100"), project.parent / "served").write_bytes(b"damaged")
+    with pytest.raises(UserError, match=r"not in 'embedded', damaged in 'mirror'\n1 of 2 were brought"):
+        pull(run)
+    assert run.paths.encoder("m3ae-b100").read_bytes() == bytes(1000)

@@ -123,7 +123,7 @@ class Inventory:
     def artifacts(self) -> Iterator[Artifact]:
         """Every file, in the order of the workflow; of shards those that the manifests name."""
         for job in self.jobs:
-            for path in [*job.outputs, *shards(job)]:
+            for path in dict.fromkeys([*job.outputs, *job.records, *shards(job)]):
                 sha256, witness = self.statements.of(path)
                 if path in job.records:
                     witness = path

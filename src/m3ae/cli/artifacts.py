@@ -143,10 +143,19 @@ def gc(remove: bool) -> None:
 @run_option
 @logged
 def adopt(run_name: str) -> None:
-    """Let the workflow take what lies here as made, where it matches its records (it does so by itself)."""
-    from m3ae.artifacts.recognise import adopt as adopt_artifacts
+    """Let the workflow take what lies here as made, where it matches its records.
 
-    click.echo(adopt_artifacts(load_run(run_name)))
+    Every snakemake command does so by itself. Exit code 1 if something does not match.
+    """
+    from m3ae.artifacts.recognise import adopt as adopt_artifacts
+    from m3ae.artifacts.recognise import told
+
+    found = adopt_artifacts(load_run(run_name))
+    click.echo(f"{len(found.recognised)} results recognised, {len(found.unknown)} files without a record")
+    for line in told([verdict.problem for verdict in found.refused if verdict.problem]):
+        click.echo(line)
+    if found.refused:
+        fail(f"{len(found.refused)} results do not match their records; they will be made again", 1)
 
 
 def check(kinds: tuple[str, ...]) -> tuple[str, ...]:
