@@ -76,7 +76,7 @@ def made_params(job: Job, content: dict[str, Any], params: list[Any]) -> list[An
 
 def layers_settings(job: Job, content: dict[str, Any]) -> Any:
     """How the layers were made: from the record, or from the archive (older records say nothing)."""
-    said = content["details"].get("layers_settings")
+    said = content["provenance"].get("layers_settings")
     if said or not job.outputs[1].is_file():
         return said
     with open(job.outputs[1], "rb") as file:

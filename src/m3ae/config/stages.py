@@ -66,7 +66,8 @@ def pretrain(run: RunSettings, model: Model | None) -> dict[str, Any]:
     del architecture["sizes"]
     if model.method not in REBUILDS:
         del architecture["decoder"]
-        recipe = {key: recipe[key] for key in (*LIKE_PRETRAIN, "eps", "precision", "random_drop_text")}
+        kept = ("eps", "precision", "random_drop_text", "store")
+        recipe = {key: recipe[key] for key in (*LIKE_PRETRAIN, *kept)}
     elif not row.pretrain.mixture.texts:
         del recipe["unpaired_text_loss_weight"]
     common = {

@@ -50,11 +50,11 @@ def extract_features(run: Run, model: str) -> None:
         run=run.name,
         model=model,
         stage="features",
-        details=shapes(forms) | stored(run, model),
+        details=shapes(forms),
         settings=run.stage("features", model),
         inputs=inputs,
         seeds=[],
-        provenance=provenance(started),
+        provenance=provenance(started) | stored(run, model),
     ).write(run.paths.record(model, "features"))
 
 

@@ -8,6 +8,7 @@ import torch
 
 from m3ae.config.inputs import read_files
 from m3ae.config.run import Run
+from m3ae.data.stream.loader import AnyStream
 from m3ae.data.stream.stream import Stream
 from m3ae.errors import UserError
 from m3ae.model.cost import num_parameters
@@ -36,6 +37,7 @@ from m3ae.train.doctor.trial import Trial
 from m3ae.train.doctor.units import size
 from m3ae.train.doctor.verdict import Rates, binding
 from m3ae.train.machine import Machine
+from m3ae.train.method import open_stream
 from m3ae.train.precision import has_bf16
 from m3ae.train.ranks import device_of
 
@@ -92,15 +94,20 @@ class Doctor:
         self.run, self.name, self.machine, self.seconds, self.say = run, name, machine, seconds, say
         self.device, self.cores, self.threads = device_of(0), find_cores(), torch.get_num_threads()
         self.found = Examination(run.name, name, self.device.type, machine.workers)
-        self.stream = self.open_stream()
+        self.data = self.open_data()
         self.vocab_size = (
             self.stream.tokens.vocab_size if self.stream else run.settings.data.tokens.vocab_size
         )
 
+    @property
+    def stream(self) -> Stream | None:
+        """The run's pairs; None where they are not there, or the row learns from labelled images."""
+        return self.data if isinstance(self.data, Stream) else None
+
     def examine(self) -> Examination:
         """Look, measure, judge."""
         self.look()
-        self.found.left = remaining(self.run, self.name, self.stream is not None)
+        self.found.left = remaining(self.run, self.name, self.data is not None)
         if self.stream is not None:
             self.read(self.stream)
         if self.has_room_for_model():
@@ -109,7 +116,7 @@ class Doctor:
             self.judge(self.found.rates)
         return self.found
 
-    def open_stream(self) -> Stream | None:
+    def open_data(self) -> AnyStream | None:
         """The run's data; None, with a finding, where they are not there or broken."""
         missing = [path for path in read_files(self.run, self.name) if not path.is_file()]
         if missing:
@@ -118,12 +125,12 @@ class Doctor:
             self.found.findings.append(warning("data", f"{missing[0]} is not there yet; {makes}"))
             return None
         try:
-            stream = Stream(self.run, self.name)
+            data = open_stream(self.run, self.name)
         except UserError as problem:
             self.found.findings.append(error("data", str(problem)))
             return None
-        self.found.findings.append(ok("data", f"{len(stream):,} pairs in {stream.pairs.folder}"))
-        return stream
+        self.found.findings.append(ok("data", told(data)))
+        return data
 
     def look(self) -> None:
         """What needs no measurement."""
@@ -170,9 +177,9 @@ class Doctor:
         copied = min(self.run.settings.batch_size, COPIED_SAMPLES)
         self.found.transfer = measure_transfer(self.run, copied, self.device, self.seconds / 5)
         together, workers = None, self.machine.workers
-        if self.stream is not None:
+        if self.data is not None:
             self.say("timing steps on the run's data")
-            together = measure_together(trial, self.stream, found, workers, self.seconds).samples_per_s
+            together = measure_together(trial, self.data, found, workers, self.seconds).samples_per_s
         self.found.timed = found
         self.found.rates = Rates(
             step.samples_per_s,
@@ -217,3 +224,10 @@ class Doctor:
             room.fits_without_recompute,
         )
         self.found.advice = advise(self.found.binds, rates, reading, situation)
+
+
+def told(data: AnyStream) -> str:
+    """What the data are, and where."""
+    if isinstance(data, Stream):
+        return f"{len(data):,} pairs in {data.pairs.folder}"
+    return f"{len(data):,} labelled images: {data.images.dataset.title}"

@@ -9,8 +9,7 @@ import torch
 
 from m3ae.config.run import Run
 from m3ae.config.training import Mixture
-from m3ae.data.stream.loader import load_steps
-from m3ae.data.stream.stream import Stream
+from m3ae.data.stream.loader import AnyStream, load_steps
 from m3ae.train.doctor.environment import IN_FLIGHT
 from m3ae.train.doctor.synthetic import synthetic_batch
 from m3ae.train.doctor.timing import Speed, measure
@@ -99,7 +98,7 @@ def measure_steps(
     return measure(take, trial.wait, seconds)
 
 
-def measure_together(trial: Trial, stream: Stream, plan: Plan, workers: int, seconds: float) -> Speed:
+def measure_together(trial: Trial, stream: AnyStream, plan: Plan, workers: int, seconds: float) -> Speed:
     """Steps on the run's own data, as pre-training takes them: the loader beside, or before, each step.
 
     The first batch, which waits for the workers to start, and those that were made meanwhile do not count.

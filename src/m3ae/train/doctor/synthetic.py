@@ -8,7 +8,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from m3ae.config.run import Run
-from m3ae.data.stream.loader import TensorBatch
+from m3ae.data.stream.loader import LabelledTensors, TensorBatch
 from m3ae.data.stream.mixture import split_batch
 from m3ae.data.stream.stream import Drawn, Stream
 
@@ -51,6 +51,13 @@ def synthetic_batch(
         passage_padding=passage_padding,
         passage_order=orders(min(1, counts.texts) if one_mask else counts.texts, passage_slots),
     )
+
+
+def labelled(batch: TensorBatch, num_classes: int) -> LabelledTensors:
+    """The same images with random classes, as supervised training takes them."""
+    rows = len(batch.image)
+    classes = torch.randint(num_classes, (2, rows))
+    return LabelledTensors(torch.arange(rows), batch.image, classes[0], classes[1], torch.full((rows,), 0.5))
 
 
 def fill_slots(

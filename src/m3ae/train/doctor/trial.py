@@ -6,9 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from m3ae.config.run import Run
-from m3ae.data.stream.loader import TensorBatch
+from m3ae.data.stream.loader import TensorBatch, Tensors
 from m3ae.data.stream.mixture import split_batch
+from m3ae.model.classifier import Classifier
 from m3ae.train.build import build_model
+from m3ae.train.doctor.synthetic import labelled
 from m3ae.train.feed import feed
 from m3ae.train.machine import Machine
 from m3ae.train.method import objective_of
@@ -44,10 +46,12 @@ class Trial:
         return self.spread.objective.model
 
     def part(self, batch: TensorBatch) -> Part:
-        """A batch as one pass takes it, on the device."""
-        return self.spread.objective.split(batch)[0].to(self.device)
+        """A made-up batch as one pass takes it, on the device."""
+        model = self.model
+        made = labelled(batch, model.head.out_features) if isinstance(model, Classifier) else batch
+        return self.spread.objective.split(made)[0].to(self.device)
 
-    def parts(self, batches: Iterator[TensorBatch]) -> Iterator[Part]:
+    def parts(self, batches: Iterator[Tensors]) -> Iterator[Part]:
         """Batches of the loader as passes on the device, copied as pre-training copies them."""
         for _, parts in feed(batches, self.spread.objective.split, self.device):
             yield parts[0]
