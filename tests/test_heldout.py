@@ -10,11 +10,12 @@ from PIL import Image
 from m3ae.evaluate.heldout import BATCH, measure, run_heldout
 from m3ae.evaluate.heldout_pairs import HeldoutPairs
 from m3ae.evaluate.hidden import constant_word_accuracy, hidden_errors, mean_of_visible_error
-from m3ae.evaluate.reconstructions import draw_reconstructions
+from m3ae.evaluate.reconstructions import rebuilt_pairs
 from m3ae.model.masking import num_visible
 from m3ae.model.patches import to_patches
 from m3ae.model.weights import load_encoder, save_encoder
 from m3ae.records import read_record
+from m3ae.report.figure2 import make_figure2
 from m3ae.train.build import build_model
 from small_project import make_micro
 
@@ -127,12 +128,20 @@ def test_records_have_intervals_and_an_mae_has_no_words(run):
 
 
 def test_figure_2_shows_originals_masks_and_words(run):
-    draw_reconstructions(run)
+    rebuilt = rebuilt_pairs(run)
+    make_figure2(run, rebuilt)
     image = Image.open(run.paths.reports / "figure2.png")
-    pictures = json.loads((run.paths.reports / "figure2.json").read_text())
+    assert image.height > len(rebuilt) * 160  # a row of more than an inch for each
+    facts = json.loads((run.paths.reports / "figure2.json").read_text())
+    pictures = facts["samples"]
     assert len(pictures) == run.settings.heldout.num_pictures
-    assert image.width / len(pictures) == image.height / 3
+    assert facts["alt"].startswith(f"{len(pictures)} held-out images")
     pairs = HeldoutPairs(run)
+    for one in rebuilt:
+        seen = (one.original == one.masked).reshape(4, 12, 4, 12, 3).all(axis=(1, 3, 4))
+        assert seen.sum() == 4  # a quarter of 16 patches; there the rebuilt picture is the original, too
+        kept = seen.repeat(12, axis=0).repeat(12, axis=1)
+        assert np.array_equal(one.rebuilt[kept], one.original[kept])
     for sample, picture in enumerate(pictures):
         words = pairs.pairs.captions(sample)[0].lower().replace(".", "").split()
         said = "".join(piece.removeprefix("##") for piece, _, _ in picture["caption"])

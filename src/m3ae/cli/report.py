@@ -43,9 +43,10 @@ def draw(run: "Run", names: Iterable[str]) -> None:
         draw_looks(run, names)
     for name in (name for name in names if name not in LOOKS):
         if name == "figure2":  # needs the models themselves
-            from m3ae.evaluate.reconstructions import draw_reconstructions
+            from m3ae.evaluate.reconstructions import rebuilt_pairs
+            from m3ae.report.figure2 import make_figure2
 
-            draw_reconstructions(run)
+            make_figure2(run, rebuilt_pairs(run))
         else:
             from m3ae.report.figures import make_figure
 

@@ -1,7 +1,5 @@
 """Figure 2: what was there, what the model saw, what it made of the rest."""
 
-import json
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -9,29 +7,33 @@ from torch import Tensor
 from m3ae.config.run import Run
 from m3ae.data.tokens import load_tokenizer
 from m3ae.evaluate.heldout_pairs import HeldoutBatch, HeldoutPairs
-from m3ae.files import atomic_write, write_text
+from m3ae.evaluate.rebuilt import Picture, Rebuilt
 from m3ae.model.m3ae import M3AE
 from m3ae.model.outputs import Output
 from m3ae.model.patches import to_patches
-from m3ae.model.pictures import sheet, triple
+from m3ae.model.pictures import triple
 from m3ae.model.weights import load_encoder
 
 
-def draw_reconstructions(run: Run) -> None:
-    """Rebuild the first held-out pairs with the first M3AE of the run: figure2.png and figure2.json."""
+def rebuilt_pairs(run: Run) -> list[Rebuilt]:
+    """Rebuild the first held-out pairs of the run with its first M3AE."""
     name = run.models_of("m3ae")[0]
     model = load_encoder(run.paths.encoder(name))
     pairs = HeldoutPairs(run)
     samples = np.arange(min(run.settings.heldout.num_pictures, len(pairs)))
+    if not len(samples):
+        return []
     batch = pairs.batch(samples, samples)
     with torch.inference_mode():
         output = model(**batch._asdict())
-    pictures = [
-        {"model": name, "caption": words, "image_error": error}
-        for words, error in zip(describe(run, batch, output), errors(model, batch, output), strict=True)
-    ]
-    draw(run, model, batch, output)
-    write_text(run.paths.reports / "figure2.json", json.dumps(pictures, indent=1) + "\n")
+    shown = zip(
+        samples,
+        pictures(run, model, batch, output),
+        describe(run, batch, output),
+        errors(model, batch, output),
+        strict=True,
+    )
+    return [Rebuilt(name, int(sample), *images, words, error) for sample, images, words, error in shown]
 
 
 def errors(model: M3AE, batch: HeldoutBatch, output: Output) -> list[float]:
@@ -60,16 +62,14 @@ def describe(run: Run, batch: HeldoutBatch, output: Output) -> list[list[tuple[s
     ]
 
 
-def draw(run: Run, model: M3AE, batch: HeldoutBatch, output: Output) -> None:
-    """One column for each pair; rows: original, masked, rebuilt."""
-    from PIL import Image
-
+def pictures(
+    run: Run, model: M3AE, batch: HeldoutBatch, output: Output
+) -> list[tuple[Picture, Picture, Picture]]:
+    """Original, masked and rebuilt picture of each pair, in grey levels."""
     image = run.settings.data.image
     mean, std = torch.tensor(image.mean), torch.tensor(image.std)
     assert output.image_prediction is not None
     assert output.image_hidden is not None
-    pictures = triple(
-        model.architecture, batch.image, output.image_prediction, output.image_hidden, mean, std
-    )
-    with atomic_write(run.paths.reports / "figure2.png") as file:
-        Image.fromarray(sheet(pictures).numpy()).save(file, format="PNG")
+    found = triple(model.architecture, batch.image, output.image_prediction, output.image_hidden, mean, std)
+    levels = [(kind * 255).round().byte().permute(0, 2, 3, 1).numpy() for kind in found]
+    return list(zip(*levels, strict=True))

@@ -146,7 +146,7 @@ def draw_map(axes: "Axes", record: Record) -> None:
         mine = points.classes == number
         ink = NAMED.get(name, INKS[number % len(INKS)])
         shape = SHAPES[(number + 2 * (number // len(INKS))) % len(SHAPES)]  # never a colour and shape twice
-        axes.scatter(points.x[mine], points.y[mine], s=22, color=ink, marker=shape, label=name, alpha=0.85,
+        axes.scatter(points.x[mine], points.y[mine], s=16, color=ink, marker=shape, label=name, alpha=0.85,
                      linewidths=0.4, edgecolors=style.GREY)  # fmt: skip
     reach = 1.05 * float(np.abs([points.x, points.y]).max())
     axes.set(xticks=[], yticks=[], xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")

@@ -11,8 +11,6 @@ from m3ae.config import Run
 from m3ae.report import html
 from m3ae.report.format import rounded
 
-ORIGINALS = "held-out images: original, masked, reconstructed"
-
 
 def picture_figure(run: Run, name: str) -> str:
     """``reports/{run}/{name}.png`` with the samples behind it; "-" if it was not drawn."""
@@ -28,8 +26,6 @@ def picture_figure(run: Run, name: str) -> str:
 def described(facts: Path) -> tuple[str, Sequence[Any]]:
     """The text alternative and the samples of a picture, from the JSON beside it."""
     content = json.loads(facts.read_text(encoding="utf-8"))
-    if isinstance(content, list):
-        return f"{len(content)} {ORIGINALS}", content
     samples = content.get("samples", [])
     return content.get("alt") or f"{len(samples)} samples", samples
 

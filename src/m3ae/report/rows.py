@@ -14,6 +14,7 @@ GAP = 0.12  # inches, between pictures and around the figure
 SIDE = 1.3  # inches, of a picture
 TITLE = 0.3  # inches, above the first row
 SIZE = 11  # points, of captions
+FIRST = 0.16  # inches, from the top of a row to the base of its first line
 LINE = 0.25  # inches, from one line of a caption to the next
 INNER = "##"
 
@@ -39,53 +40,85 @@ class Row(NamedTuple):
     note: str
 
 
+class Laid(NamedTuple):
+    """A word at its place in the lines of a caption."""
+
+    word: Word
+    text: str
+    x: float
+    """Inches from the left."""
+    line: int
+    width: float
+
+
 def draw_rows(run: Run, titles: Sequence[str], rows: Sequence[Row]) -> "Figure":
-    """The rows below each other, a title above each column of pictures; "-" where there is no row."""
-    height = TITLE + max(1, len(rows)) * (SIDE + GAP) + GAP
+    """The rows below each other, a title above each column of pictures; "-" where there is no row.
+
+    A row is as high as its pictures, or its caption where that is longer.
+    """
+    left = 2 * GAP + len(titles) * (SIDE + GAP)
+    width = style.WIDTH - GAP - left
+    captions = [lay(row.caption, width) for row in rows]
+    heights = [max(SIDE, height_of(*pair)) for pair in zip(rows, captions, strict=True)]
+    height = TITLE + GAP + sum(heights, GAP * len(rows)) if rows else SIDE
     figure = style.new_figure(run, height)
     figure.set_layout_engine("none")
     if not rows:
-        style.say_nothing(figure.subplots())
-        return figure
-    for number, row in enumerate(rows):
-        bottom = height - TITLE - (number + 1) * (SIDE + GAP)
+        style.say_nothing(place(figure, GAP, GAP, style.WIDTH - 2 * GAP, SIDE - 2 * GAP))
+    top = height - TITLE
+    for number, (row, caption) in enumerate(zip(rows, captions, strict=True)):
         for column, draw in enumerate(row.pictures):
-            axes = place(figure, GAP + column * (SIDE + GAP), bottom, SIDE, SIDE)
+            axes = place(figure, GAP + column * (SIDE + GAP), top - SIDE, SIDE, SIDE)
             draw(axes)
             axes.set_axis_off()
             if number == 0:
                 axes.set_title(titles[column], fontsize=SIZE)
-        left = GAP + len(row.pictures) * (SIDE + GAP) + GAP
-        axes = place(figure, left, bottom, style.WIDTH - GAP - left, SIDE)
-        axes.axis("off")
-        write(axes, row, style.WIDTH - GAP - left)
+        axes = place(figure, left, top - heights[number], width, heights[number])
+        axes.set(xlim=(0, width), ylim=(-heights[number], 0))
+        axes.set_axis_off()
+        write(axes, caption, row.note)
+        top -= heights[number] + GAP
     return figure
 
 
 def place(figure: "Figure", left: float, bottom: float, width: float, height: float) -> "Axes":
     """Axes at a place that is given in inches from the figure's lower left corner."""
     whole_width, whole_height = figure.get_size_inches()
-    sides = (left / whole_width, bottom / whole_height, width / whole_width, height / whole_height)
-    return figure.add_axes(sides)
+    return figure.add_axes(
+        (left / whole_width, bottom / whole_height, width / whole_width, height / whole_height)
+    )
 
 
-def write(axes: "Axes", row: Row, width: float) -> None:
-    """The caption in lines that fit the width (inches), the note below."""
-    axes.set(xlim=(0, width), ylim=(-SIDE, 0))
-    x, y = 0.0, -0.16
-    space = width_of("n", bold=False) * 0.6
-    for word in row.caption:
+def lay(caption: Sequence[Word], width: float) -> list[Laid]:
+    """The words in lines that fit the width (inches); an inner piece follows its word without a space."""
+    found: list[Laid] = []
+    x, line, space = 0.0, 0, 0.6 * width_of("n", bold=False)
+    for word in caption:
         text, inner = word.text.removeprefix(INNER), word.text.startswith(INNER)
         long = width_of(text, bold=word.bold)
-        if x and not inner:
-            x += space
-        if x + long > width and not inner:
-            x, y = 0.0, y - LINE
+        x += space if x and not inner else 0.0
+        if x and x + long > width:
+            x, line = 0.0, line + 1
+        found.append(Laid(word, text, x, line, long))
+        x += long
+    return found
+
+
+def height_of(row: Row, caption: Sequence[Laid]) -> float:
+    """What the caption and its note need (inches)."""
+    lines = caption[-1].line + 1 if caption else 0
+    return FIRST + LINE * (lines + row.note.count("\n") + 1)
+
+
+def write(axes: "Axes", caption: Sequence[Laid], note: str) -> None:
+    """The words of a caption at their places, the note below."""
+    for laid in caption:
+        word, y = laid.word, -FIRST - LINE * laid.line
         ground = {"facecolor": word.ground, "edgecolor": "none", "boxstyle": "square,pad=0.15"}
         axes.text(
-            x,
+            laid.x,
             y,
-            text,
+            laid.text,
             fontsize=SIZE,
             color=word.ink,
             fontweight="bold" if word.bold else "normal",
@@ -93,9 +126,9 @@ def write(axes: "Axes", row: Row, width: float) -> None:
             bbox=ground if word.ground else None,
         )
         if word.struck:
-            axes.plot([x, x + long], [y + 0.05, y + 0.05], color=word.ink, linewidth=1)
-        x += long
-    axes.text(0, y - LINE, row.note, fontsize=9.5, color=style.GREY, va="top", linespacing=1.4)
+            axes.plot([laid.x, laid.x + laid.width], [y + 0.05] * 2, color=word.ink, linewidth=1.2, zorder=5)
+    below = -FIRST - LINE * (caption[-1].line if caption else 0) - 0.14
+    axes.text(0, below, note, fontsize=9.5, color=style.GREY, va="top", linespacing=1.4)
 
 
 def width_of(text: str, *, bold: bool) -> float:

@@ -6,7 +6,7 @@ from tokenizers import Tokenizer
 from m3ae.config import Run
 from m3ae.data.images import view
 from m3ae.data.source.toy.scenes import Box
-from m3ae.data.source.toy.truth import Placed, placed_in_pairs
+from m3ae.data.source.toy.truth import Placed
 from m3ae.data.tokens import load_tokenizer
 from m3ae.evaluate.attention.pointing import KINDS, named, of_word, peak_of
 from m3ae.evaluate.attention.shown import Shown
@@ -15,6 +15,7 @@ from m3ae.evaluate.attention.whole import pieces_of, said_once
 from m3ae.evaluate.language.pairs import ModelPairs, Pieces
 from m3ae.evaluate.stored import checked_weights
 from m3ae.model.weights import load_encoder
+from m3ae.records import read_record
 
 
 def shown_pairs(run: Run) -> list[Shown]:
@@ -34,8 +35,8 @@ def shown_pairs(run: Run) -> list[Shown]:
         return []
     model = load_encoder(run.paths.encoder(name)).to(pairs.device)
     ids, captions = zip(*chosen.values(), strict=True)
-    looks = looks_of(model, pairs, ids, captions, settings.block)
-    placed = placed_in_pairs(run, "heldout") if run.knows_places else None
+    looks = looks_of(model, pairs.images(ids), captions, settings.block)
+    placed = placed_by_record(run, name) if run.knows_places else None
     return [
         shown(run, pairs, word, id, pieces_of(tokenizer, caption), look, place(run, placed, id, word))
         for (word, (id, caption)), look in zip(chosen.items(), looks, strict=True)
@@ -51,6 +52,12 @@ def first_pair(
             if word in said.lower() and word in said_once(pieces_of(tokenizer, caption)):
                 return id, caption
     return None
+
+
+def placed_by_record(run: Run, model: str) -> list[list[Placed]]:
+    """Where the digits of the pairs are, as the record of `pointing` says: nothing need be drawn again."""
+    scenes = read_record(run.paths.record(model, "pointing")).details["placed"]
+    return [[Placed(digit, colour, Box(*box)) for digit, colour, *box in digits] for digits in scenes]
 
 
 def place(run: Run, placed: list[list[Placed]] | None, id: int, word: str) -> Box | None:

@@ -54,11 +54,10 @@ def run_pointing(run: Run, model: str) -> None:
     check_reads(run, model)
     inputs = inputs_of(run, model)
     trained, pairs = load_encoder(run.paths.encoder(model)), ModelPairs(run, model, "heldout")
-    asked = questions(run, pairs)
-    maps = {
-        name: attended_by(run, net.to(pairs.device), pairs, asked)
-        for name, net in (("trained", trained), ("untrained", untrained(trained, run.settings.seed)))
-    }
+    placed = placed_in_pairs(run, "heldout")
+    asked = questions(run, pairs, placed)
+    nets = {"trained": trained, "untrained": untrained(trained, run.settings.seed)}
+    maps = attended_by(run, nets, pairs, asked)
     metrics: dict[str, Metric] = {}
     for kind in KINDS:
         metrics |= measure(run, kind, asked, maps)
@@ -67,7 +66,11 @@ def run_pointing(run: Run, model: str) -> None:
         model=model,
         stage="pointing",
         metrics=metrics,
-        details={"num_pairs": len({one.id for one in asked}), "patches": int(asked[0].inside.size)},
+        details={
+            "num_pairs": len({one.id for one in asked}),
+            "patches": int(asked[0].inside.size),
+            "placed": [[[one.digit, one.colour, *one.box] for one in digits] for digits in placed],
+        },
         settings=run.stage("pointing", model),
         inputs=inputs,
         seeds=[run.settings.seed],
@@ -101,11 +104,11 @@ def untrained(model: M3AE, seed: int) -> M3AE:
         return M3AE(model.architecture).eval()
 
 
-def questions(run: Run, pairs: ModelPairs) -> list[Asked]:
+def questions(run: Run, pairs: ModelPairs, scenes: list[list[Placed]]) -> list[Asked]:
     """Every word of the first captions that names exactly one digit. Raises UserError if there is none."""
     tokenizer = load_tokenizer(run.paths.tokenizer)
     asked = []
-    for id, placed in enumerate(placed_in_pairs(run, "heldout")):
+    for id, placed in enumerate(scenes):
         once = said_once(pieces_of(tokenizer, pairs.pieces(id)[0]))
         for kind in KINDS:
             grids = {
@@ -139,12 +142,18 @@ def named(kind: str, placed: list[Placed]) -> dict[str, list[Placed]]:
     return found
 
 
-def attended_by(run: Run, model: M3AE, pairs: ModelPairs, asked: list[Asked]) -> list[Map]:
-    """The attention of each word over the patches of its picture."""
+def attended_by(
+    run: Run, models: dict[str, M3AE], pairs: ModelPairs, asked: list[Asked]
+) -> dict[str, list[Map]]:
+    """By each model the attention of every word over the patches of its picture."""
     ids = list(dict.fromkeys(one.id for one in asked))
-    looks = looks_of(model, pairs, ids, [pairs.pieces(id)[0] for id in ids], run.settings.attended.block)
-    by_id = dict(zip(ids, looks, strict=True))
-    return [of_word(by_id[one.id], one.slots) for one in asked]
+    images, captions = pairs.images(ids), [pairs.pieces(id)[0] for id in ids]
+    found = {}
+    for name, model in models.items():
+        looks = looks_of(model.to(pairs.device), images, captions, run.settings.attended.block)
+        by_id = dict(zip(ids, looks, strict=True))
+        found[name] = [of_word(by_id[one.id], one.slots) for one in asked]
+    return found
 
 
 def of_word(looks: Looks, slots: list[int]) -> Map:

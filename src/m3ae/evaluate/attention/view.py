@@ -11,7 +11,7 @@ from m3ae.config import Run
 from m3ae.config.data import ToySource
 from m3ae.data.source.toy.scenes import Box
 from m3ae.data.stream.words import pad_words
-from m3ae.evaluate.language.pairs import ModelPairs, Pieces
+from m3ae.evaluate.language.pairs import Pieces
 from m3ae.model.attention import attention, between
 from m3ae.model.m3ae import M3AE
 
@@ -26,14 +26,14 @@ class Looks(NamedTuple):
 
 
 def looks_of(
-    model: M3AE, pairs: ModelPairs, ids: Sequence[int], captions: Sequence[Pieces], block: int
+    model: M3AE, images: Float[torch.Tensor, "n 3 size size"], captions: Sequence[Pieces], block: int
 ) -> list[Looks]:
-    """Where the words and the patches of some pairs look, each pair with one of its captions."""
+    """Where words and patches look, of normalised images on the model's device, each with one caption."""
     found: list[Looks] = []
-    for start in range(0, len(ids), BATCH):
-        image, said = pairs.images(ids[start : start + BATCH]), captions[start : start + BATCH]
+    for start in range(0, len(captions), BATCH):
+        image, said = images[start : start + BATCH], captions[start : start + BATCH]
         arrays = pad_words(list(said), max(len(caption) for caption in said))
-        text, padding = (torch.from_numpy(array).to(pairs.device) for array in arrays)
+        text, padding = (torch.from_numpy(array).to(image.device) for array in arrays)
         num = (image.shape[2] // model.architecture.patch_px) ** 2
         to_patches, to_words = between(attention(model, image, text, padding, block), num)
         for row, caption in enumerate(said):
