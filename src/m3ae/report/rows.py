@@ -12,10 +12,11 @@ if TYPE_CHECKING:
 
 GAP = 0.12  # inches, between pictures and around the figure
 SIDE = 1.3  # inches, of a picture
-TITLE = 0.3  # inches, above the first row
+TITLE = 0.4  # inches, above the first row
 SIZE = 11  # points, of captions
 FIRST = 0.16  # inches, from the top of a row to the base of its first line
 LINE = 0.25  # inches, from one line of a caption to the next
+BELOW, NOTE = 0.14, 0.2  # inches, from the last line to the note, and for each line of it
 INNER = "##"
 
 
@@ -107,7 +108,7 @@ def lay(caption: Sequence[Word], width: float) -> list[Laid]:
 def height_of(row: Row, caption: Sequence[Laid]) -> float:
     """What the caption and its note need (inches)."""
     lines = caption[-1].line + 1 if caption else 0
-    return FIRST + LINE * (lines + row.note.count("\n") + 1)
+    return FIRST + LINE * max(0, lines - 1) + BELOW + NOTE * (row.note.count("\n") + 1)
 
 
 def write(axes: "Axes", caption: Sequence[Laid], note: str) -> None:
@@ -127,7 +128,7 @@ def write(axes: "Axes", caption: Sequence[Laid], note: str) -> None:
         )
         if word.struck:
             axes.plot([laid.x, laid.x + laid.width], [y + 0.05] * 2, color=word.ink, linewidth=1.2, zorder=5)
-    below = -FIRST - LINE * (caption[-1].line if caption else 0) - 0.14
+    below = -FIRST - LINE * (caption[-1].line if caption else 0) - BELOW
     axes.text(0, below, note, fontsize=9.5, color=style.GREY, va="top", linespacing=1.4)
 
 
