@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -129,7 +130,11 @@ def test_where_nothing_was_run_the_command_is_told(run):
         assert code == 0
         assert "nothing was run" in text
         assert "snakemake results/tiny/m3ae-" in text
-    (run.paths.reports.parent.parent / "config/few.yaml").write_text("extends: tiny\nrows: [mae-b100]\n")
+    made.write_probe(run, "m3ae-b100", "digit", made.hits(0.5))
+    half = explain(run, find_cell(run, "orderings.figure3.m3ae-b100.over.mae-b100"))
+    assert half["ours"] is None
+    assert [command.split("/")[2] for command in half["commands"]] == ["m3ae-b100", "mae-b100"]
+    Path("config/few.yaml").write_text("extends: tiny\nrows: [mae-b100]\n")
     assert "add it to `rows` in config/few.yaml" in asked("figure3.m3ae-b100", "--run", "few")[1]
 
 

@@ -21,11 +21,9 @@ def explain(run: Run, cell: Cell) -> dict[str, Any]:
     """Everything that is known of a cell, as plain JSON; ``ours`` is None where nothing was run."""
     sides = [cell.claim.better, cell.claim.worse] if cell.claim else [cell.model]
     numbers = of_ordering(run, cell.claim) if cell.claim else of_number(run, cell)
-    records = {
-        model: record
-        for side in sides
-        for model, record in models_with(run, side, cell.stage, cell.metric).items()
-    }
+    found = {side: models_with(run, side, cell.stage, cell.metric) for side in sides}
+    records = {model: record for models in found.values() for model, record in models.items()}
+    makeable = [model for side, models in found.items() for model in models or [side] if model in run.models]
     return {
         "cell": cell.name,
         "run": run.name,
@@ -37,8 +35,7 @@ def explain(run: Run, cell: Cell) -> dict[str, Any]:
         "made_from": made_from(run, list(records), cell.stage),
         "commands": [
             f"snakemake {record_path(run, model, cell.stage).as_posix()} --config run={run.name}"
-            for model in records or sides
-            if model in run.models
+            for model in makeable
         ],
         "absent": [side for side in sides if side not in run.rows],
     }
