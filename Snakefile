@@ -31,6 +31,9 @@ except UserError as error:
 prepare_jobs(config.get("data_root"))
 
 
+report: "workflow/captions/workflow.rst"
+
+
 wildcard_constraints:
     run=run.name,
     split="|".join(splits_of(run)),

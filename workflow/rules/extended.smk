@@ -131,7 +131,13 @@ rule probes:
             task=run.tasks,
         ),
     output:
-        multiext(f"reports/{run.name}/probes", ".csv", ".md", ".svg", ".png"),
+        multiext(f"reports/{run.name}/probes", ".csv", ".md", ".png"),
+        report(
+            f"reports/{run.name}/probes.svg",
+            caption="../captions/probes.rst",
+            category="Beyond the paper",
+            labels={"chart": "Probes"},
+        ),
     log:
         f"logs/{run.name}/figure-probes.log",
     params:
@@ -151,7 +157,13 @@ use rule probes as augmented with:
             task=run.augmented_tasks,
         ),
     output:
-        multiext(f"reports/{run.name}/augmented", ".csv", ".md", ".svg", ".png"),
+        multiext(f"reports/{run.name}/augmented", ".csv", ".md", ".png"),
+        report(
+            f"reports/{run.name}/augmented.svg",
+            caption="../captions/augmented.rst",
+            category="Beyond the paper",
+            labels={"chart": "Augmented heads"},
+        ),
     log:
         f"logs/{run.name}/figure-augmented.log",
     params:
@@ -169,7 +181,13 @@ use rule probes as detection with:
             pair=run.detection_pairs,
         ),
     output:
-        multiext(f"reports/{run.name}/detection", ".csv", ".md", ".svg", ".png"),
+        multiext(f"reports/{run.name}/detection", ".csv", ".md", ".png"),
+        report(
+            f"reports/{run.name}/detection.svg",
+            caption="../captions/detection.rst",
+            category="Beyond the paper",
+            labels={"chart": "Detection"},
+        ),
     log:
         f"logs/{run.name}/figure-detection.log",
     params:
@@ -187,7 +205,13 @@ use rule probes as shift with:
             task=run.tasks,
         ),
     output:
-        multiext(f"reports/{run.name}/shift", ".csv", ".md", ".svg", ".png"),
+        multiext(f"reports/{run.name}/shift", ".csv", ".md", ".png"),
+        report(
+            f"reports/{run.name}/shift.svg",
+            caption="../captions/shift.rst",
+            category="Beyond the paper",
+            labels={"chart": "Shift"},
+        ),
     log:
         f"logs/{run.name}/figure-shift.log",
     params:
@@ -202,7 +226,13 @@ use rule probes as robustness with:
             "results/{run}/{model}/robustness.json", run=run.name, model=run.headline
         ),
     output:
-        multiext(f"reports/{run.name}/robustness", ".csv", ".md", ".svg", ".png"),
+        multiext(f"reports/{run.name}/robustness", ".csv", ".md", ".png"),
+        report(
+            f"reports/{run.name}/robustness.svg",
+            caption="../captions/robustness.rst",
+            category="Beyond the paper",
+            labels={"chart": "Attacks"},
+        ),
     log:
         f"logs/{run.name}/figure-robustness.log",
     params:
@@ -215,7 +245,13 @@ use rule probes as captions with:
     input:
         expand("results/{run}/{model}/captions.json", run=run.name, model=run.readers),
     output:
-        multiext(f"reports/{run.name}/captions", ".csv", ".md", ".svg", ".png"),
+        multiext(f"reports/{run.name}/captions", ".csv", ".md", ".png"),
+        report(
+            f"reports/{run.name}/captions.svg",
+            caption="../captions/captions.rst",
+            category="Beyond the paper",
+            labels={"chart": "Text side"},
+        ),
     log:
         f"logs/{run.name}/figure-captions.log",
     params:

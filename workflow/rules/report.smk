@@ -15,7 +15,13 @@ rule figure2:
         manifest=f"data/{run.name}/shards/heldout/manifest.json",
         tokens=f"data/{run.name}/tokens/heldout.arrow",
     output:
-        multiext(f"reports/{run.name}/figure2", ".png", ".json"),
+        f"reports/{run.name}/figure2.json",
+        report(
+            f"reports/{run.name}/figure2.png",
+            caption="../captions/figure2.rst",
+            category="The paper's figures",
+            labels={"chart": "Figure 2: pictures"},
+        ),
     log:
         f"logs/{run.name}/figure2.log",
     params:
@@ -36,7 +42,13 @@ rule figure3:
         ),
         paper="config/paper_numbers.csv",
     output:
-        multiext(f"reports/{run.name}/figure3", ".csv", ".md", ".svg", ".png"),
+        multiext(f"reports/{run.name}/figure3", ".csv", ".md", ".png"),
+        report(
+            f"reports/{run.name}/figure3.svg",
+            caption="../captions/figure3.rst",
+            category="The paper's figures",
+            labels={"chart": "Figure 3: captions"},
+        ),
     log:
         f"logs/{run.name}/figure3.log",
     params:
@@ -57,7 +69,13 @@ rule figure4:
         ),
         paper="config/paper_numbers.csv",
     output:
-        multiext(f"reports/{run.name}/figure4", ".csv", ".md", ".svg", ".png"),
+        multiext(f"reports/{run.name}/figure4", ".csv", ".md", ".png"),
+        report(
+            f"reports/{run.name}/figure4.svg",
+            caption="../captions/figure4.rst",
+            category="The paper's figures",
+            labels={"chart": "Figure 4: scale"},
+        ),
     log:
         f"logs/{run.name}/figure4.log",
     params:
@@ -78,7 +96,13 @@ rule figure5:
         ),
         paper="config/paper_numbers.csv",
     output:
-        multiext(f"reports/{run.name}/figure5", ".csv", ".md", ".svg", ".png"),
+        multiext(f"reports/{run.name}/figure5", ".csv", ".md", ".png"),
+        report(
+            f"reports/{run.name}/figure5.svg",
+            caption="../captions/figure5.rst",
+            category="The paper's figures",
+            labels={"chart": "Figure 5: hidden words"},
+        ),
     log:
         f"logs/{run.name}/figure5.log",
     params:
@@ -99,7 +123,13 @@ rule figure6:
         ),
         paper="config/paper_numbers.csv",
     output:
-        multiext(f"reports/{run.name}/figure6", ".csv", ".md", ".svg", ".png"),
+        multiext(f"reports/{run.name}/figure6", ".csv", ".md", ".png"),
+        report(
+            f"reports/{run.name}/figure6.svg",
+            caption="../captions/figure6.rst",
+            category="The paper's figures",
+            labels={"chart": "Figure 6: detection"},
+        ),
     log:
         f"logs/{run.name}/figure6.log",
     params:
@@ -114,7 +144,13 @@ rule curves:
     input:
         expand("results/{run}/{model}/steps.jsonl", run=run.name, model=run.models),
     output:
-        multiext(f"reports/{run.name}/curves", ".csv", ".svg", ".png"),
+        multiext(f"reports/{run.name}/curves", ".csv", ".png"),
+        report(
+            f"reports/{run.name}/curves.svg",
+            caption="../captions/curves.rst",
+            category="How it was made",
+            labels={"chart": "Training curves"},
+        ),
         logs=expand("reports/{run}/logs/{model}.jsonl", run=run.name, model=run.models),
     log:
         f"logs/{run.name}/curves.log",
@@ -148,7 +184,13 @@ rule compute:
         ],
         paper="config/paper.yaml",  # of the forecast
     output:
-        multiext(f"reports/{run.name}/compute", ".csv", ".md", ".svg", ".png"),
+        multiext(f"reports/{run.name}/compute", ".csv", ".md", ".png"),
+        report(
+            f"reports/{run.name}/compute.svg",
+            caption="../captions/compute.rst",
+            category="How it was made",
+            labels={"chart": "Compute"},
+        ),
     log:
         f"logs/{run.name}/compute.log",
     params:
