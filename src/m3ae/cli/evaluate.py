@@ -43,7 +43,8 @@ def features(run_name: str, model: str) -> None:
     run = load_run(run_name)
     extract_features(run, model)
     for split, shape in read_record(run.paths.record(model, "features")).details.items():
-        click.echo(f"{model} {split}: {shape['count']} images, {shape['dim']} features each")
+        if "/" in split:  # else what the record says of the files
+            click.echo(f"{model} {split}: {shape['count']} images, {shape['dim']} features each")
 
 
 @click.command()

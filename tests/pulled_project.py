@@ -1,0 +1,99 @@
+"""A small finished run, published with git and DVC, and a fresh clone of it into which it was pulled."""
+
+import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import chdir
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from m3ae.artifacts.receipts import receipt
+from m3ae.cli.main import main
+from m3ae.config import Run, load_run
+from m3ae.config.pages import PAGE_NAMES
+from raw_shards import write_raw
+from small_project import answer
+from test_dvc import dvc, git
+from test_workflow import copy_project, make_config, micro_settings, snakemake
+
+RUN = ("--config", "run=micro")
+STORED = ("results/micro", "reports/micro", "data/micro/shards", "data/micro/tokens", "data/micro/evalsets")
+
+
+def command(*words: str) -> None:
+    """A command of ours, in this process."""
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0, result.output
+
+
+def make_run(folder: Path) -> None:
+    """All that the workflow would make of `micro`, without starting a process for each job."""
+    with chdir(folder):
+        command("data", "source", "--run", "micro", "--only", "pairs")
+        run = load_run("micro")
+        for split, seeds in (("train", range(60)), ("heldout", range(60, 84))):
+            write_raw(run, split, [answer(seed) for seed in seeds])
+            command("data", "clean", "--run", "micro", "--split", split)
+        command("data", "tokens", "--run", "micro")
+        for dataset in run.eval_datasets:
+            command("data", "evalset", "--run", "micro", "--dataset", dataset)
+        for model in run.models:
+            stages = ["pretrain", *(["heldout"] * (model in run.rebuilding)), "features", "probe", "ood"]
+            for stage in stages:
+                command(stage, "--run", "micro", "--model", model)
+        for name in ("figure2", "figure3", "figure4", "figure5", "figure6", "curves"):
+            command("figure", name, "--run", "micro")
+        make_report(run)
+
+
+def make_report(run: Run) -> None:
+    """Pages as short as can be: executing the notebook takes longer than all the rest."""
+    with receipt(run, "report"):
+        for name in [*(f"{page}.html" for page in PAGE_NAMES), "report.ipynb", "summary.json"]:
+            (run.paths.reports / name).write_text("{}\n")
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository whose results lie in a DVC remote beside it."""
+    folder = tmp_path_factory.mktemp("published") / "first"
+    folder.mkdir()
+    copy_project(folder)
+    make_config(folder, **micro_settings())
+    (folder / ".gitignore").write_text(".snakemake/\nlogs/\nruns/\n/data/*/raw/\n/data/*/source/\n")
+    make_run(folder)
+    git(folder, "init", "-q", "-b", "main")
+    dvc(folder, "init", "-q")
+    dvc(folder, "remote", "add", "-d", "local", str(folder.parent / "store"))
+    dvc(folder, "add", *STORED)
+    dvc(folder, "push", "-q")
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", "publish")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pulled(published: Path) -> Path:
+    """A fresh clone after `dvc pull`."""
+    folder = published.parent / "second"
+    git(published.parent, "clone", "-q", str(published), str(folder))
+    dvc(folder, "pull", "-q")
+    return folder
+
+
+def plan(folder: Path, *targets: str) -> dict[str, int]:
+    """Rules that a dry run plans, with their number of jobs."""
+    code, text = snakemake(folder, "-n", "--quiet", "rules", *(targets or ["all"]), *RUN)
+    assert code == 0, text
+    table = re.findall(r"^(\w+) +(\d+)$", text, re.M)
+    return {rule: int(count) for rule, count in table if rule not in ("total", "all", "job")}
+
+
+def copies(source: Path, folder: Path, *names: str) -> Iterator[Path]:
+    """Copy some paths of a project into another."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["cp", "-r", source / name, folder / name], check=True)
+        yield folder / name
