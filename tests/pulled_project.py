@@ -13,6 +13,7 @@ from m3ae.artifacts.receipts import receipt
 from m3ae.cli.main import main
 from m3ae.config import Run, load_run
 from m3ae.config.pages import PAGE_NAMES
+from m3ae.config.printed import figure_models
 from raw_shards import write_raw
 from small_project import answer
 from test_dvc import dvc, git
@@ -20,6 +21,19 @@ from test_workflow import copy_project, make_config, micro_settings, snakemake
 
 RUN = ("--config", "run=micro")
 STORED = ("results/micro", "reports/micro", "data/micro/shards", "data/micro/tokens", "data/micro/evalsets")
+
+
+SIZE = {"width": 16, "depth": 1, "heads": 2}
+
+
+def settings(**changes) -> dict:
+    """Two models: one that Figures 3 and 6 show, one that Figure 4 shows."""
+    small = {
+        "models": {"m3ae-b100": {"epochs": 2}, "m3ae-s50": {"epochs": 1}},
+        "rows": ["m3ae-b100", "m3ae-s50"],
+        "architecture": {"sizes": {"b": SIZE, "s": SIZE}, "decoder": SIZE},
+    }
+    return micro_settings(**{**small, **changes})
 
 
 def command(*words: str) -> None:
@@ -40,8 +54,8 @@ def make_run(folder: Path) -> None:
         for dataset in run.eval_datasets:
             command("data", "evalset", "--run", "micro", "--dataset", dataset)
         for model in run.models:
-            stages = ["pretrain", *(["heldout"] * (model in run.rebuilding)), "features", "probe", "ood"]
-            for stage in stages:
+            scored = model in figure_models(run, "figure6")
+            for stage in ("pretrain", "heldout", "features", "probe", *(["ood"] * scored)):
                 command(stage, "--run", "micro", "--model", model)
         for name in ("figure2", "figure3", "figure4", "figure5", "figure6", "curves"):
             command("figure", name, "--run", "micro")
@@ -61,7 +75,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("published") / "first"
     folder.mkdir()
     copy_project(folder)
-    make_config(folder, **micro_settings())
+    make_config(folder, **settings())
     (folder / ".gitignore").write_text(".snakemake/\nlogs/\nruns/\n/data/*/raw/\n/data/*/source/\n")
     make_run(folder)
     git(folder, "init", "-q", "-b", "main")

@@ -28,6 +28,8 @@ class Verdict(NamedTuple):
     params: list[Any]
     """What they were made with, in the order of ``job.params()``."""
     problem: Problem | None
+    stated: frozenset[Path] = frozenset()
+    """The inputs whose bytes a record states."""
 
 
 def judge(inventory: Inventory, job: Job, hashes: Hashes) -> Verdict | None:
@@ -46,7 +48,7 @@ def judge(inventory: Inventory, job: Job, hashes: Hashes) -> Verdict | None:
         if made_with != params:
             return Verdict(job, made_with, Problem(path, difference(made_with, params)))
     problem = wrong_bytes(inventory, job, hashes) or wrong_inputs(inventory, job, found, hashes)
-    return Verdict(job, [problem.what] if problem else params, problem)
+    return Verdict(job, [problem.what] if problem else params, problem, stated_paths(job, found))
 
 
 def judge_listing(inventory: Inventory, job: Job, hashes: Hashes) -> Verdict | None:
@@ -134,6 +136,12 @@ def wrong_inputs(
             if name in stated and now not in (None, stated[name]):
                 return Problem(record, f"made from {path} of {stated[name][:12]}, which is {now[:12]} now")
     return None
+
+
+def stated_paths(job: Job, records: dict[Path, dict[str, Any]]) -> frozenset[Path]:
+    """The inputs that all records speak of."""
+    names = set.intersection(*(set(stated_inputs(job, content)) for content in records.values()))
+    return frozenset(path for name, path in job.inputs.items() if name in names)
 
 
 def stated_inputs(job: Job, content: dict[str, Any]) -> dict[str, str]:

@@ -7,7 +7,7 @@ its own rule; what does not fit its record is planned again too.
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,14 +51,17 @@ def adopt(run: Run) -> Adopted:
     found = Adopted([], [], [])
     new = new_files(inventory.jobs, notes)
     for job in inventory.jobs:  # makers before readers
-        if new.isdisjoint([*job.outputs, *job.inputs.values()]) or not is_finished(job, notes):
+        is_brought = not new.isdisjoint(job.outputs)
+        is_touched = is_brought or not new.isdisjoint(job.inputs.values()) or is_older_than_inputs(job)
+        if not is_touched or not is_finished(job, notes):
             continue
         verdict = judge(inventory, job, hashes)
         if verdict is None:
             found.unknown.extend(path for path in job.outputs if path in new)
             continue
         if verdict.problem is None:
-            new |= not_older_than_inputs(job, hashes)
+            inputs = job.inputs.values() if is_brought else verdict.stated
+            new |= not_older_than(inputs, job, hashes)
         notes.write(job, verdict.params)
         (found.refused if verdict.problem else found.recognised).append(verdict)
     hashes.save()
@@ -76,13 +79,24 @@ def is_finished(job: Job, notes: Notes) -> bool:
     return any(path.exists() for path in job.outputs) and not notes.is_unfinished(job)
 
 
-def not_older_than_inputs(job: Job, hashes: Hashes) -> set[Path]:
-    """Give outputs at least the time of what they were made from, as Snakemake judges by it: what changed."""
-    newest = max((path.stat().st_mtime_ns for path in job.inputs.values() if path.exists()), default=0)
-    older = {path for path in job.outputs if path.exists() and path.stat().st_mtime_ns < newest}
+def is_older_than_inputs(job: Job) -> bool:
+    """Whether Snakemake would make a job again for the time of an input; its bytes may be as before."""
+    oldest = min((path.stat().st_mtime_ns for path in job.outputs if path.exists()), default=0)
+    return oldest < newest(job.inputs.values())
+
+
+def not_older_than(inputs: Iterable[Path], job: Job, hashes: Hashes) -> set[Path]:
+    """Give outputs at least the time of ``inputs``, by which Snakemake judges: those that changed."""
+    time_ns = newest(inputs)
+    older = {path for path in job.outputs if path.exists() and path.stat().st_mtime_ns < time_ns}
     for path in older:
-        hashes.moved(path, newest)
+        hashes.moved(path, time_ns)
     return older
+
+
+def newest(paths: Iterable[Path]) -> int:
+    """The latest time of modification among files that are here (ns); 0 where there is none."""
+    return max((path.stat().st_mtime_ns for path in paths if path.exists()), default=0)
 
 
 def told(problems: list[Problem]) -> Iterator[str]:

@@ -1,0 +1,168 @@
+"""In a pulled project an edit plans its own stage and what depends on it, and nothing else."""
+
+import json
+import os
+import shutil
+from contextlib import contextmanager
+
+import pytest
+import yaml
+
+from pulled_project import RUN, make_config, plan, published, pulled, settings  # noqa: F401
+from test_workflow import PROBE, snakemake
+
+pytestmark = pytest.mark.slow
+
+SHOWN = {"figure3": 1, "figure4": 1, "figure6": 1, "report": 1}
+PROBED = {"probe": 2, "ood": 1, **SHOWN}
+SEEN = {"features": 2, **PROBED}
+TRAINED = {"pretrain": 2, "heldout": 2, "figure2": 1, "curves": 1, **SEEN}
+ONE_MODEL = {"pretrain": 1, "heldout": 1, "features": 1, "probe": 1, "curves": 1, "report": 1}
+FIRST = {**ONE_MODEL, "ood": 1, "figure2": 1, "figure3": 1, "figure6": 1}
+SECOND = {**ONE_MODEL, "figure4": 1}
+
+
+@contextmanager
+def edited(path, change):
+    """A file with other content, given by a function of its bytes; as before afterwards."""
+    before = path.read_bytes()
+    path.unlink()  # DVC's files may be links into its cache
+    path.write_bytes(change(before))
+    try:
+        yield
+    finally:
+        path.write_bytes(before)
+
+
+def one_byte(content):
+    return content[:-1] + bytes([content[-1] ^ 1])
+
+
+SETTINGS = {
+    "a probe's epochs": ({"probe": {**PROBE, "epochs": 5}}, PROBED),
+    "the learning rate": ({"pretrain": {"base_lr": 1e-3}}, TRAINED),
+    "one model's epochs": (
+        {"models": {"m3ae-b100": {"epochs": 2}, "m3ae-s50": {"epochs": 2}}},
+        SECOND,
+    ),
+    "held-out pairs": ({"heldout": {"num_samples": 10}}, {"heldout": 2, "report": 1}),
+    "pictures": ({"heldout": {"num_samples": 20, "num_pictures": 3}}, {"figure2": 1, "report": 1}),
+    "draws": (
+        {"statistics": {"draws": 110}},
+        {"heldout": 2, "probe": 2, "ood": 1, **SHOWN, "figure5": 1},
+    ),
+    "the resizing": ({"features": {"resize_px": 50}}, SEEN),
+    "bins": ({"ood": {"bins": 7}}, {"figure6": 1, "report": 1}),
+    "the title": ({"title": "Another"}, {"report": 1}),
+    "the vocabulary": ({"vocab_size": 200}, {"tokens": 1, **TRAINED}),
+    "how often it saves": ({"pretrain": {"log_steps": 7, "checkpoint_minutes": 1.0}}, {}),
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_setting_plans_what_depends_on_it(pulled, name):  # noqa: F811
+    changes, expected = SETTINGS[name]
+    changes = dict(changes)
+    if "vocab_size" in changes:
+        changes = {"data": {**settings()["data"], "tokens": {"vocab_size": changes["vocab_size"]}}}
+    text = yaml.safe_dump({**settings(), **changes}).encode()
+    with edited(pulled / "config/micro.yaml", lambda _: text):
+        assert plan(pulled) == expected
+
+
+def test_a_version_number_plans_its_stage(pulled, tmp_path, monkeypatch):  # noqa: F811
+    patch = "from m3ae.config.stages import VERSIONS\nVERSIONS['probe'] = 99\n"
+    (tmp_path / "sitecustomize.py").write_text(patch)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    assert plan(pulled) == PROBED
+
+
+def test_comments_order_and_the_machine_plan_nothing(pulled):  # noqa: F811
+    def turned(_):
+        return ("# why\n\n" + yaml.safe_dump(dict(reversed(settings().items())), sort_keys=False)).encode()
+
+    def threads(content):
+        return content + b"set-threads: [pretrain=2, clean=2]\n"
+
+    with (
+        edited(pulled / "config/micro.yaml", turned),
+        edited(pulled / "profiles/default/config.yaml", threads),
+    ):
+        assert plan(pulled) == {}
+
+
+FILES = {
+    "results/micro/m3ae-b100/encoder.safetensors": FIRST,
+    "results/micro/m3ae-s50/features.safetensors": {
+        "features": 1,
+        "probe": 1,
+        "figure4": 1,
+        "report": 1,
+    },
+    "data/micro/shards/train/manifest.json": TRAINED,
+    "data/micro/tokens/heldout.arrow": {"tokens": 1, **TRAINED},
+    "reports/micro/figure4.csv": {"figure4": 1, "report": 1},
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_another_file_plans_what_depends_on_it(pulled, name):  # noqa: F811
+    change = one_byte if not name.endswith("json") else lambda content: content + b"\n"
+    with edited(pulled / name, change):
+        code, text = snakemake(pulled, "-n", "--quiet", "all", *RUN)
+        assert code == 0
+        assert name in text
+        assert "planned again" in text
+        assert plan(pulled) == FILES[name]
+    assert plan(pulled) == {}
+
+
+def test_a_later_time_with_the_same_bytes_plans_nothing(pulled):  # noqa: F811
+    for path in pulled.glob("results/micro/*/encoder.safetensors"):
+        path.touch()
+    (pulled / "data/micro/tokens/train.arrow").touch()
+    assert plan(pulled) == {}
+
+
+def test_a_record_with_another_digit_is_refused(pulled):  # noqa: F811
+    path = pulled / "results/micro/m3ae-b100/probe-digit.json"
+    value = json.loads(path.read_text())["details"]["chance"]
+    with edited(path, lambda content: content.replace(str(value).encode(), str(value + 1).encode())):
+        code, text = snakemake(pulled, "-n", "all", *RUN)
+    assert code != 0
+    assert "probe-digit.json: was edited" in text
+    assert "Traceback" not in text
+    assert plan(pulled) == {}
+
+
+@pytest.fixture
+def part(pulled, tmp_path):  # noqa: F811
+    """A function that makes a project with some of the pulled files alone."""
+
+    def make(*patterns):
+        folder = tmp_path / "part"
+        for name in ("workflow", "profiles", "config", "reports/templates"):
+            shutil.copytree(pulled / name, folder / name)
+        shutil.copy(pulled / "Snakefile", folder)
+        for path in sorted(path for pattern in patterns for path in pulled.glob(pattern)):
+            (folder / path.relative_to(pulled)).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, folder / path.relative_to(pulled))
+        return folder
+
+    return make
+
+
+def test_records_alone_give_tables(part):
+    folder = part("results/micro/*/*.json")
+    assert plan(folder, "figure3", "figure4", "figure6") == {"figure3": 1, "figure4": 1, "figure6": 1}
+
+
+def test_features_alone_give_probes(part):
+    folder = part("results/micro/*/features.*", "results/micro/*/pretrain.json")
+    assert plan(folder, "figure3") == {"probe": 1, "figure3": 1}
+
+
+def test_encoders_alone_give_features(part):
+    folder = part("results/micro/*/encoder.*", "results/micro/*/pretrain.json", "data/micro/evalsets/*")
+    assert plan(folder, "figure3") == {"features": 1, "probe": 1, "figure3": 1}
+    assert plan(folder, "results/micro/m3ae-s50/features.json") == {"features": 1}
