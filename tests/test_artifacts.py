@@ -339,6 +339,42 @@ def test_pictures_and_captions_of_others_never_go_into_git(project):
         push(run, ["shards"])
 
 
+def test_what_may_not_go_into_git_is_left_out_and_said(project):
+    settings = Path("config/micro.yaml")
+    settings.write_text(settings.read_text() + "data: {source: {kind: flickr8k, heldout_split: test}}\n")
+    run = load_run("micro")
+    for model in MODELS:  # whose data are others now
+        write_encoder(run, model, b"encoder of " + model.encode())
+    run.paths.tokenizer.parent.mkdir(parents=True)
+    run.paths.tokenizer.write_text("{}")
+    with Repo(".").config.edit("repo") as config:
+        config["remote"]["lab"] = {"url": str(project.parent / "lab")}
+    result = CliRunner().invoke(main, ["artifacts", "push", "--run", "micro"])
+    assert "left out: tokens" in result.output
+    assert not dvc_file("micro", "tokens").exists()
+    assert push(run, ["tokens"], remote="lab").num_sent == 1
+
+
+def test_verify_tells_what_was_made_again_since_the_push(project):
+    run = load_run("micro")
+    push(run, ["encoders"])
+    write_encoder(run, "mae-b100", b"trained again")
+    result = CliRunner().invoke(main, ["artifacts", "verify", "--run", "micro"])
+    assert result.exit_code == 0
+    assert "1 differ from what is published, such as results/micro/mae-b100/encoder" in result.output
+
+
+def test_what_a_killed_push_left_is_cleared_away_and_never_in_git(project):
+    run = load_run("micro")
+    push(run, ["encoders"])
+    commit()
+    half = object_of(run.paths.encoder("mae-b100")).with_name(".half.x1y2")
+    half.write_bytes(b"half")
+    assert subprocess.run(["git", "status", "--porcelain"], capture_output=True).stdout == b""
+    push(run, ["encoders"])
+    assert not half.exists()
+
+
 def test_the_list_says_where_artifacts_lie(project):
     run = load_run("micro")
     places = {line.path: line.places for line in listing(run, ["encoders"])}

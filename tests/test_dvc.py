@@ -8,6 +8,7 @@ import sys
 import pytest
 import yaml
 
+from m3ae.config import load_run
 from small_project import CHECKOUT
 
 
@@ -35,6 +36,14 @@ def test_the_default_remote_lies_in_the_repository():
     assert config["'remote \"embedded\"'"]["url"] == "../data/store"
     ignored = subprocess.run(["git", "check-ignore", "data/store/files/md5/00/x"], cwd=CHECKOUT, check=False)
     assert ignored.returncode == 1, "what is pushed to the embedded remote must be in git"
+
+
+def test_declared_artifacts_are_encoders_of_runs():
+    declared = yaml.safe_load((CHECKOUT / "dvc.yaml").read_text())["artifacts"]
+    for name, artifact in declared.items():
+        _, run, model, file = artifact["path"].split("/")
+        assert (name, file) == (f"{model}-{run}", "encoder.safetensors")
+        assert model in load_run(run).headline
 
 
 @pytest.mark.slow

@@ -71,6 +71,12 @@ def lies_here(entry: Entry) -> bool:
     return path.is_file() and path.stat().st_size == entry.size and md5_of(path) == entry.md5
 
 
+def changed(run: Run, kinds: Collection[str], models: Collection[str]) -> list[Entry]:
+    """Published entries whose files lie here with other bytes: made again since."""
+    entries = [entry for listed in published(run.name, kinds or KINDS, models).values() for entry in listed]
+    return [entry for entry in entries if entry.path.exists() and not lies_here(entry)]
+
+
 def bring_all(project: Project, sources: list[Objects], entries: list[Entry]) -> None:
     """Bring every entry; those that no remote has are named at the end."""
     failed = []

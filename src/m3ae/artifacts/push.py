@@ -15,7 +15,7 @@ from m3ae.artifacts.verify import findings, present, selected
 from m3ae.config import Run
 from m3ae.errors import UserError
 
-PRIVATE = {"shards", "tokens", "reports"}
+PRIVATE = frozenset({"shards", "tokens", "reports"})
 """Kinds that hold pictures or captions: never in git, unless the project made them itself."""
 
 
@@ -31,6 +31,8 @@ class Pushed(NamedTuple):
     """The ``.dvc`` files to commit."""
     remote: str
     embedded: bool
+    left_out: list[str]
+    """Kinds that lie here but may not go into git."""
 
 
 def push(
@@ -46,7 +48,8 @@ def push(
         target = project.remote(remote)
         target.clean()
         project.cache.clean()
-        artifacts = publishable(run, selected(run, kinds, models), kinds, is_embedded(target))
+        barred = PRIVATE if is_embedded(target) and run.settings.data.source.kind != "toy" else set()
+        artifacts, left_out = publishable(run, kinds, models, barred)
         check(run, artifacts)
         entries = {
             kind: [entry_of(artifact) for artifact in group]
@@ -61,29 +64,28 @@ def push(
         send(project, target, every, missing)
         files = [publish(run.name, kind, listed) for kind, listed in entries.items()]
     sent = sum(entry.size for entry in missing)
-    return Pushed(entries, len(missing), sent, files, target.name, is_embedded(target))
+    return Pushed(entries, len(missing), sent, files, target.name, is_embedded(target), left_out)
 
 
 def publishable(
-    run: Run, artifacts: list[Artifact], kinds: Collection[str], embedded: bool
-) -> list[Artifact]:
-    """Those that lie here and not in git; without pictures and captions of others, where they would be."""
+    run: Run, kinds: Collection[str], models: Collection[str], barred: Collection[str]
+) -> tuple[list[Artifact], list[str]]:
+    """What lies here and not in git, without barred kinds; and those barred kinds, which lie here."""
+    asked = sorted(set(barred) & set(kinds))
+    if asked:
+        raise UserError(
+            f"{asked[0]} of run {run.name!r} hold pictures or captions that are not ours to publish, and "
+            f"{EMBEDDED} is in git; name another remote: --remote NAME"
+        )
     in_git = tracked_by_git()
-    here = [artifact for artifact in present(artifacts) if artifact.path not in in_git]
-    if embedded and run.settings.data.source.kind != "toy":
-        asked = sorted(PRIVATE & set(kinds))
-        if asked:
-            raise UserError(
-                f"{asked[0]} of run {run.name!r} hold pictures or captions that are not ours to publish, and "
-                f"{EMBEDDED} is in git; name another remote: --remote NAME"
-            )
-        here = [artifact for artifact in here if artifact.kind not in PRIVATE]
-    if not here:
+    here = [artifact for artifact in present(selected(run, kinds, models)) if artifact.path not in in_git]
+    free = [artifact for artifact in here if artifact.kind not in barred]
+    if not free:
         raise UserError(
             f"run {run.name!r}: nothing to push lies here"
             f"{' of ' + ', '.join(kinds) if kinds else ''}; see: m3ae artifacts list --run {run.name}"
         )
-    return here
+    return free, sorted({artifact.kind for artifact in here} & set(barred))
 
 
 def check(run: Run, artifacts: list[Artifact]) -> None:

@@ -64,15 +64,20 @@ def list_command(
 @logged
 def verify(run_name: str, kinds: tuple[str, ...], models: tuple[str, ...]) -> None:
     """Hash every artifact that lies here again and compare with its record; exit code 1 if one differs."""
+    from m3ae.artifacts.pull import changed
     from m3ae.artifacts.verify import findings, present, selected
 
-    here = present(selected(load_run(run_name), check(kinds), models))
+    run = load_run(run_name)
+    here = present(selected(run, check(kinds), models))
     found = list(findings(here, f"verifying {run_name}"))
     for line in found:
         click.echo(line)
     if found:
         fail(f"run {run_name!r}: {len(found)} of {len(here)} artifacts do not match their records", 1)
     click.echo(f"run {run_name!r}: {len(here)} artifacts match their records")
+    other = changed(run, kinds, models)
+    if other:
+        click.echo(f"{len(other)} differ from what is published, such as {other[0].path}; publish them: push")
 
 
 @artifacts.command()
@@ -94,6 +99,9 @@ def push(run_name: str, kinds: tuple[str, ...], models: tuple[str, ...], remote:
     for kind, entries in done.entries.items():
         click.echo(f"{kind}: {len(entries)} files, {megabytes(sum(entry.size for entry in entries))}")
     click.echo(f"{done.num_sent} objects sent to {done.remote!r}, {megabytes(done.sent)}")
+    if done.left_out:
+        names = ", ".join(done.left_out)
+        click.echo(f"left out: {names}; they hold pictures or captions of others, and data/store is in git")
     folders = [*map(str, done.files), *(["data/store"] if done.embedded else [])]
     click.echo(f"now commit: git add {' '.join(folders)}")
 
