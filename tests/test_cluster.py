@@ -37,13 +37,13 @@ def snakemake(folder, *arguments, env=None):
 
 
 def make_project(folder):
-    """A project in which the inputs of pre-training lie, empty."""
+    """A project in which the inputs of pre-training lie, and say nothing."""
     folder.mkdir()
     copy_project(folder)
     make_config(folder)
     for name in ("shards/train/manifest.json", "tokens/train.arrow"):
         (folder / "data/micro" / name).parent.mkdir(parents=True)
-        (folder / "data/micro" / name).touch()
+        (folder / "data/micro" / name).write_text("{}")
     return folder
 
 

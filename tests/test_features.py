@@ -59,6 +59,7 @@ RUN = {
         "shift": {"natural": []},
         "robustness": {"task": "shade"},
     },
+    "clusters": {"task": "shade", "classes": [0, 1, 2]},
     "statistics": {"draws": 50},
 }
 
@@ -165,10 +166,10 @@ def test_labels_and_facts_are_stored_with_the_features(run):
     assert features.array("scenes/test/ids").tolist() == list(range(24))
     assert features.facts["inputs"] == read_record(run.paths.record(MODEL, "features")).inputs
     assert features.facts["inputs"]["textures"] == sha256_of(run.paths.evalset("textures"))
-    details = read_record(run.paths.record(MODEL, "features")).details
-    assert details.pop("features_sha256") == sha256_of(run.paths.features(MODEL))
-    shapes = {name: details[name] for name in details if not name.startswith("layers_")}
-    assert shapes == {name.replace("-", "/"): {"count": n, "dim": 16} for name, n in COUNTS.items()}
+    record = read_record(run.paths.record(MODEL, "features"))
+    assert record.provenance["features_sha256"] == sha256_of(run.paths.features(MODEL))
+    assert record.provenance["layers_sha256"] == sha256_of(run.paths.layers(MODEL))
+    assert record.details == {name.replace("-", "/"): {"count": n, "dim": 16} for name, n in COUNTS.items()}
 
 
 def test_pooling_takes_cls_or_the_mean_of_the_patches():

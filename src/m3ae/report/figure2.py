@@ -82,6 +82,6 @@ def describe(run: Run, pairs: Sequence[Rebuilt]) -> str:
     right, num = (sum(counts) for counts in zip(*(pair.words for pair in pairs), strict=True))
     return (
         f"{len(pairs)} held-out images: original, the patches that {label(run, pairs[0].model)} saw, and "
-        f"what it made of the hidden ones (mean error {rounded(mean, 3)}); beside them the captions, of whose "
-        f"hidden words {right if num else NOTHING} of {num} are right."
+        f"what it made of the hidden ones (mean error {rounded(mean, 3)}); beside them the captions, of "
+        f"whose hidden words {right if num else NOTHING} of {num} are right."
     )
