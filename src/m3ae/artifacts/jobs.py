@@ -41,7 +41,9 @@ def data_jobs(run: Run) -> Iterator[Job]:
     yield Job("tokens", None, outputs, outputs[-1:], manifests, lambda: [run.stage("tokens")])
     if run.settings.data.texts:
         outputs = (paths.tokens("texts"), folder / "texts.json")
-        yield Job("texts", None, outputs, outputs[-1:], {}, lambda: [run.stage("texts")])
+        yield Job(
+            "texts", None, outputs, outputs[-1:], {"tokenizer": paths.tokenizer}, lambda: [run.stage("texts")]
+        )
     for dataset in run.eval_datasets:
         yield evalset_job(run, dataset)
 
