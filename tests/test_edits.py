@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 import yaml
 
-from pulled_project import RUN, make_config, plan, published, pulled, settings  # noqa: F401
+from pulled_project import RUN, plan, published, pulled, settings  # noqa: F401
 from test_workflow import PROBE, snakemake
 
 pytestmark = pytest.mark.slow
@@ -166,3 +166,12 @@ def test_encoders_alone_give_features(part):
     folder = part("results/micro/*/encoder.*", "results/micro/*/pretrain.json", "data/micro/evalsets/*")
     assert plan(folder, "figure3") == {"features": 1, "probe": 1, "figure3": 1}
     assert plan(folder, "results/micro/m3ae-s50/features.json") == {"features": 1}
+
+
+def test_data_that_another_job_needs_train_nothing_again(part):
+    """The held-out pairs are made again for one missing record; the encoders stay, and their features."""
+    folder = part("results/micro/*/*")
+    missing = "results/micro/m3ae-b100/heldout.json"
+    (folder / missing).unlink()
+    brought = {"source": 1, "download": 2, "clean": 2, "tokens": 1}
+    assert plan(folder, missing) == {**brought, "heldout": 1}

@@ -1,12 +1,17 @@
 """What a frozen encoder is worth: features once, everything else from them."""
 
+from m3ae.artifacts.jobs import features_job
+from m3ae.artifacts.needs import needed
+
 
 rule features:
     """Pass every evaluation set through a frozen encoder, once."""
     input:
         encoder="results/{run}/{model}/encoder.safetensors",
-        evalsets=expand(
-            "data/{{run}}/evalsets/{dataset}.json", dataset=run.eval_datasets
+        evalsets=lambda w: needed(
+            workflow,
+            features_job(run, w.model),
+            list(map(run.paths.evalset, run.eval_datasets)),
         ),
     output:
         features="results/{run}/{model}/features.safetensors",

@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from m3ae.errors import UserError
 from m3ae.files import sha256_of, write_text
 
 CACHE = Path(".snakemake/m3ae/hashes.json")
@@ -35,7 +36,13 @@ class Hashes:
     def moved(self, path: Path, time_ns: int) -> None:
         """Set a file's time of modification; its bytes are as before."""
         sha256 = self.of(path)
-        os.utime(path, ns=(time_ns, time_ns))
+        try:
+            os.utime(path, ns=(time_ns, time_ns))
+        except PermissionError:
+            raise UserError(
+                f"{path}: belongs to somebody else, and is older than what it was made from: it would be made "
+                "again; make a copy of your own"
+            ) from None
         self.note(path, [*state_of(path), sha256])
 
     def note(self, path: Path, found: list[Any]) -> None:

@@ -41,12 +41,29 @@ class Notes:
         """Whether a job is running now, or was killed: Snakemake makes its files again by itself."""
         return any(self.place("incomplete", path).exists() for path in job.outputs)
 
+    def params(self, path: Path) -> list[str] | None:
+        """What a file was made with, as noted; None without a note."""
+        return (note := self.persistence._read_record(path.as_posix())) and note.params
+
+    def inputs(self, path: Path) -> list[str] | None:
+        """What a file was made from, as Snakemake noted when it made it here; None if it was brought."""
+        return (note := self.persistence._read_record(path.as_posix())) and note.input
+
+    def say(self, job: Job, params: list[Any]) -> bool:
+        """Whether all of a job's files are noted with these parameters."""
+        return all(self.params(path) == noted(params) for path in job.outputs)
+
     def write(self, job: Job, params: list[Any]) -> None:
         """Note what a job's files were made with: all that it declares, brought or not."""
         from snakemake.persistence import RECORD_FORMAT_VERSION, MetadataRecord
 
         for path in job.outputs:
             note = self.persistence._read_record(path.as_posix()) or MetadataRecord(rule=job.stage)
-            note.params = sorted(map(repr, params))
+            note.params = noted(params)
             note.incomplete, note.record_format_version = False, RECORD_FORMAT_VERSION
             self.persistence._write_record(path.as_posix(), note)
+
+
+def noted(params: list[Any]) -> list[str]:
+    """Parameters as Snakemake notes them."""
+    return sorted(map(repr, params))

@@ -59,9 +59,11 @@ def adopt(run: Run) -> Adopted:
         if verdict is None:
             found.unknown.extend(path for path in job.outputs if path in new)
             continue
-        if verdict.problem is None:
-            inputs = job.inputs.values() if is_brought else verdict.stated
-            new |= not_older_than(inputs, job, hashes)
+        inputs = job.inputs.values() if is_brought else verdict.stated
+        moved = set() if verdict.problem else not_older_than(inputs, job, hashes)
+        new |= moved
+        if not is_brought and not moved and notes.say(job, verdict.params):
+            continue
         notes.write(job, verdict.params)
         (found.refused if verdict.problem else found.recognised).append(verdict)
     hashes.save()
