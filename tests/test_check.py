@@ -1,6 +1,5 @@
 """`m3ae check`: a number that left the paper, or the committed reference, is named and fails."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from click.testing import CliRunner
 import made_records as made
 from m3ae.cli.main import main
 from m3ae.config import load_run
+from m3ae.records import read_record
 from m3ae.report.check import GONE, OK, OUTSIDE, check
 from m3ae.report.references import read_reference, reference_path, write_reference
 from m3ae.report.verdicts import NOT_RUN
@@ -37,9 +37,7 @@ def checked(*arguments, run="tiny"):
 
 def edit(path, metric, value):
     """Change a record's value as a changed code would: hash and interval are of the new value."""
-    record = made.Record.model_validate(
-        {k: v for k, v in json.loads(path.read_text()).items() if k != "sha256"}
-    )
+    record = read_record(path)
     moved = record.metrics[metric].model_copy(update={"value": value, "low": value - 2, "high": value + 2})
     record.model_copy(update={"metrics": {**record.metrics, metric: moved}}).write(path)
 
