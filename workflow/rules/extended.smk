@@ -131,9 +131,9 @@ rule probes:
             task=run.tasks,
         ),
     output:
-        multiext(f"reports/{run.name}/probes", ".csv", ".md", ".png"),
+        multiext(f"reports/{run.name}/probes", ".csv", ".md", ".svg"),
         report(
-            f"reports/{run.name}/probes.svg",
+            f"reports/{run.name}/probes.png",
             caption="../captions/probes.rst",
             category="Beyond the paper",
             labels={"chart": "Probes"},
@@ -157,9 +157,9 @@ use rule probes as augmented with:
             task=run.augmented_tasks,
         ),
     output:
-        multiext(f"reports/{run.name}/augmented", ".csv", ".md", ".png"),
+        multiext(f"reports/{run.name}/augmented", ".csv", ".md", ".svg"),
         report(
-            f"reports/{run.name}/augmented.svg",
+            f"reports/{run.name}/augmented.png",
             caption="../captions/augmented.rst",
             category="Beyond the paper",
             labels={"chart": "Augmented heads"},
@@ -181,9 +181,9 @@ use rule probes as detection with:
             pair=run.detection_pairs,
         ),
     output:
-        multiext(f"reports/{run.name}/detection", ".csv", ".md", ".png"),
+        multiext(f"reports/{run.name}/detection", ".csv", ".md", ".svg"),
         report(
-            f"reports/{run.name}/detection.svg",
+            f"reports/{run.name}/detection.png",
             caption="../captions/detection.rst",
             category="Beyond the paper",
             labels={"chart": "Detection"},
@@ -205,9 +205,9 @@ use rule probes as shift with:
             task=run.tasks,
         ),
     output:
-        multiext(f"reports/{run.name}/shift", ".csv", ".md", ".png"),
+        multiext(f"reports/{run.name}/shift", ".csv", ".md", ".svg"),
         report(
-            f"reports/{run.name}/shift.svg",
+            f"reports/{run.name}/shift.png",
             caption="../captions/shift.rst",
             category="Beyond the paper",
             labels={"chart": "Shift"},
@@ -226,9 +226,9 @@ use rule probes as robustness with:
             "results/{run}/{model}/robustness.json", run=run.name, model=run.headline
         ),
     output:
-        multiext(f"reports/{run.name}/robustness", ".csv", ".md", ".png"),
+        multiext(f"reports/{run.name}/robustness", ".csv", ".md", ".svg"),
         report(
-            f"reports/{run.name}/robustness.svg",
+            f"reports/{run.name}/robustness.png",
             caption="../captions/robustness.rst",
             category="Beyond the paper",
             labels={"chart": "Attacks"},
@@ -245,9 +245,9 @@ use rule probes as captions with:
     input:
         expand("results/{run}/{model}/captions.json", run=run.name, model=run.readers),
     output:
-        multiext(f"reports/{run.name}/captions", ".csv", ".md", ".png"),
+        multiext(f"reports/{run.name}/captions", ".csv", ".md", ".svg"),
         report(
-            f"reports/{run.name}/captions.svg",
+            f"reports/{run.name}/captions.png",
             caption="../captions/captions.rst",
             category="Beyond the paper",
             labels={"chart": "Text side"},
