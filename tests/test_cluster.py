@@ -41,9 +41,11 @@ def make_project(folder):
     folder.mkdir()
     copy_project(folder)
     make_config(folder)
+    with chdir(folder):
+        manifest = {"settings": load_run("micro").stage("clean")}
     for name in ("shards/train/manifest.json", "tokens/train.arrow"):
         (folder / "data/micro" / name).parent.mkdir(parents=True)
-        (folder / "data/micro" / name).write_text("{}")
+        (folder / "data/micro" / name).write_text(json.dumps(manifest))
     return folder
 
 

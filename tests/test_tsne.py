@@ -1,4 +1,4 @@
-"""Figure 9: neighbours and silhouette against scikit-learn's own, and a map made from records alone."""
+"""Figure 9: neighbours and silhouette against scikit-learn's own, and a map from records alone."""
 
 import numpy as np
 import pytest

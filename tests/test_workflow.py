@@ -76,6 +76,7 @@ def test_the_whole_of_each_run_can_be_planned(tmp_path, monkeypatch, name, model
     assert rules["ood"] == len(figure_models(run, "figure6"))
     assert rules["heldout"] == models - 2
     assert rules.get("concepts", 0) == (models if run.settings.concepts else 0)
+    assert rules.get("pointing", 0) == (name == "tiny")  # places are known of scenes that are made here
     assert rules["evalset"] == (9 if name == "paper" else 3)
     for rule in (
         "source",
@@ -85,6 +86,9 @@ def test_the_whole_of_each_run_can_be_planned(tmp_path, monkeypatch, name, model
         "figure4",
         "figure5",
         "figure6",
+        "figure7",
+        "clusters",
+        "figure9",
         "curves",
         "compute",
         "probes",
@@ -115,6 +119,9 @@ def test_a_small_run_makes_every_target(project):
         "figure3.md",
         "figure3.svg",
         "figure6.csv",
+        "figure7.png",
+        "figure8.csv",
+        "figure9.svg",
         "summary.json",
     ):
         assert (project / "reports/micro" / name).stat().st_size > 0

@@ -27,9 +27,10 @@ def make_figure2(run: Run, pairs: Sequence[Rebuilt]) -> None:
     rows = [
         Row([partial(show, image) for image in images_of(pair)], words(pair), note(pair)) for pair in pairs
     ]
-    content = {"alt": describe(run, pairs), "samples": [sample(pair) for pair in pairs]}
+    alt = describe(run, pairs)
+    content = {"alt": alt, "samples": [sample(pair) for pair in pairs]}
     with style.theme():
-        style.save(draw_rows(run, TITLES, rows), run, NAME, content["alt"], kinds=("png",))
+        style.save(draw_rows(run, TITLES, rows), run, NAME, alt, kinds=("png",))
     write_text(run.paths.reports / f"{NAME}.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
@@ -82,6 +83,6 @@ def describe(run: Run, pairs: Sequence[Rebuilt]) -> str:
     right, num = (sum(counts) for counts in zip(*(pair.words for pair in pairs), strict=True))
     return (
         f"{len(pairs)} held-out images: original, the patches that {label(run, pairs[0].model)} saw, and "
-        f"what it made of the hidden ones (mean error {rounded(mean, 3)}); beside them the captions, of "
-        f"whose hidden words {right if num else NOTHING} of {num} are right."
+        f"what it made of the hidden ones (mean error {rounded(mean, 3)}); beside them the captions, "
+        f"of whose hidden words {right if num else NOTHING} of {num} are right."
     )

@@ -20,8 +20,9 @@ PROBED = (*TRAINED, "models", "repeats", "clip", "supervised", "features", "prob
 SETTINGS = {
     "figure2": (*TRAINED, "heldout"),
     "figure6": (*PROBED, "ood"),
-    "figure7": TRAINED,
-    "figure8": TRAINED,
+    "figure7": (*TRAINED, "attended"),
+    "figure8": (*TRAINED, "attended"),
+    "figure9": (*TRAINED, "features", "probe", "clusters", "statistics"),
 }
 """Sections of the configuration that a figure depends on; all others depend on PROBED."""
 
