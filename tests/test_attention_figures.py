@@ -226,7 +226,8 @@ def test_figures_and_pages_show_what_was_found(run, record):
         first = png.read_bytes()
         make(run, shown)
         assert png.read_bytes() == first
-    assert "digit" in pointing_table(run)
+    own = record.metrics["digit_own_of_two"]
+    assert f"{own.value:.1f} [" in pointing_table(run) and own.n > 1
 
 
 def test_a_run_without_any_of_the_words_has_empty_figures(run):

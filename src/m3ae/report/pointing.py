@@ -4,14 +4,15 @@ import pandas as pd
 
 from m3ae.config import Run
 from m3ae.report import html
-from m3ae.report.format import interval, rounded, signed
+from m3ae.report.format import NOTHING, interval, rounded, signed
 from m3ae.report.results import find_record, record_path
 
 BESIDE = {"chance": "chance", "untrained": "untrained", "other_scene": "another scene"}
 ABOUT = (
     "Most attended patch on the digit (%), over all held-out captions that name a digit once. Chance: the "
     "share of the patches whose centre lies on the digit. Another scene: the patch that a word looks at most "
-    "there, which tells what always looking at the same place would hit."
+    "there, which tells what always looking at the same place would hit. Own of two: where two digits are "
+    "named, how often a word's attention is higher on its own; 50 % if the word makes no difference."
 )
 
 
@@ -30,6 +31,8 @@ def pointing_frame(run: Run) -> pd.DataFrame:
             gain = found[f"{kind}_gain_over_{name}"]
             cells[title] = rounded(found[f"{kind}_{name}"].value)
             cells[f"over {title}"] = f"{signed(gain.value)} {interval(gain.low, gain.high)}"
+        two = found.get(f"{kind}_own_of_two")
+        cells["own of two"] = f"{rounded(two.value)} {interval(two.low, two.high)}" if two else NOTHING
         rows.append(cells)
     return pd.DataFrame(rows)
 
