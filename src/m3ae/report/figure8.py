@@ -33,7 +33,7 @@ def shaded(pair: Shown) -> list[Word]:
     """The caption, each piece on a ground as strong as the attention to it."""
     largest = float(pair.over_words.max())
     return [
-        Word(piece, heat.shade(float(share), largest), chosen=slot in pair.slots)
+        Word(piece, heat.shade(float(share), largest), bold=slot in pair.slots, chosen=slot in pair.slots)
         for slot, (piece, share) in enumerate(zip(pair.pieces, pair.over_words, strict=True))
     ]
 
