@@ -99,7 +99,7 @@ def pulled(published: Path) -> Path:
 
 def plan(folder: Path, *targets: str) -> dict[str, int]:
     """Rules that a dry run plans, with their number of jobs."""
-    code, text = snakemake(folder, "-n", "--quiet", "rules", *(targets or ["all"]), *RUN)
+    code, text = snakemake(folder, "-n", *(targets or ["all"]), "--quiet", "rules", *RUN)
     assert code == 0, text
     table = re.findall(r"^(\w+) +(\d+)$", text, re.M)
     return {rule: int(count) for rule, count in table if rule not in ("total", "all", "job")}

@@ -109,7 +109,7 @@ FILES = {
 def test_another_file_plans_what_depends_on_it(pulled, name):  # noqa: F811
     change = one_byte if not name.endswith("json") else lambda content: content + b"\n"
     with edited(pulled / name, change):
-        code, text = snakemake(pulled, "-n", "--quiet", "all", *RUN)
+        code, text = snakemake(pulled, "-n", "all", "--quiet", "rules", *RUN)
         assert code == 0
         assert name in text
         assert "planned again" in text

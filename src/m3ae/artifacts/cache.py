@@ -40,8 +40,8 @@ class Hashes:
             os.utime(path, ns=(time_ns, time_ns))
         except PermissionError:
             raise UserError(
-                f"{path}: belongs to somebody else, and is older than what it was made from: it would be made "
-                "again; make a copy of your own"
+                f"{path}: belongs to somebody else, and is older than what it was made from, so it would be "
+                "made again; make a copy of your own"
             ) from None
         self.note(path, [*state_of(path), sha256])
 
