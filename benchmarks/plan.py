@@ -1,0 +1,72 @@
+"""How long Snakemake needs to plan all of a run, and what reading our Snakefile adds to it.
+
+    python benchmarks/plan.py > benchmarks/results/plan.md
+
+A dry run of every target in a fresh copy of the project, without any result. Seconds of the processor, for
+other work on the machine does not count in them: alone, the wall clock shows hardly more. The bound is 5 s.
+"""
+
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import chdir
+from importlib.metadata import version
+from pathlib import Path
+
+from m3ae.artifacts.recognise import adopt
+from m3ae.config import load_run
+from m3ae.records import processor
+
+CHECKOUT = Path(__file__).parents[1]
+RUNS, BOUND_S = 3, 5
+
+
+def plan(folder: Path, run: str) -> float:
+    """Processor seconds of one dry run."""
+    command = [sys.executable, "-m", "snakemake", "-n", "all", "--quiet", "all", "--config", f"run={run}"]
+    before = os.times()
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    after = os.times()
+    return after.children_user + after.children_system - before.children_user - before.children_system
+
+
+def recognition(folder: Path, run: str) -> float:
+    """Processor seconds of looking for new files, where there are none."""
+    with chdir(folder):
+        adopt(load_run(run))  # imports are Snakemake's own
+        began = time.process_time()
+        adopt(load_run(run))
+        return time.process_time() - began
+
+
+def copy(folder: Path) -> Path:
+    """The files that the workflow consists of."""
+    for name in ("workflow", "profiles", "config", "reports/templates"):
+        shutil.copytree(CHECKOUT / name, folder / name)
+    shutil.copy(CHECKOUT / "Snakefile", folder)
+    return folder
+
+
+def main() -> None:
+    """Print the table."""
+    print(
+        f"# Planning a run\n\n{time.strftime('%Y-%m-%d')}, {processor()}, Python {platform.python_version()},"
+    )
+    print(
+        f"Snakemake {version('snakemake')}. Median of {RUNS} dry runs of `all`, seconds of the processor.\n"
+    )
+    print("| run | plan | bound | of which looking for new files |\n|---|---|---|---|")
+    for run in ("tiny", "photos", "paper"):
+        with tempfile.TemporaryDirectory() as name:
+            folder = copy(Path(name))
+            seconds = statistics.median(plan(folder, run) for _ in range(RUNS))
+            print(f"| {run} | {seconds:.2f} | {BOUND_S} | {recognition(folder, run):.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
