@@ -38,9 +38,10 @@ def plan(folder: Path, run: str) -> float:
 def recognition(folder: Path, run: str) -> float:
     """Processor seconds of looking for new files, where there are none."""
     with chdir(folder):
-        adopt(load_run(run))  # imports are Snakemake's own
+        loaded = load_run(run)
+        adopt(loaded)  # imports are Snakemake's own
         began = time.process_time()
-        adopt(load_run(run))
+        adopt(loaded)
         return time.process_time() - began
 
 
@@ -54,12 +55,9 @@ def copy(folder: Path) -> Path:
 
 def main() -> None:
     """Print the table."""
-    print(
-        f"# Planning a run\n\n{time.strftime('%Y-%m-%d')}, {processor()}, Python {platform.python_version()},"
-    )
-    print(
-        f"Snakemake {version('snakemake')}. Median of {RUNS} dry runs of `all`, seconds of the processor.\n"
-    )
+    machine = f"{processor()}, Python {platform.python_version()}, Snakemake {version('snakemake')}"
+    print(f"# Planning a run\n\n{time.strftime('%Y-%m-%d')}, {machine}.")
+    print(f"Median of {RUNS} dry runs of `all`, seconds of the processor.\n")
     print("| run | plan | bound | of which looking for new files |\n|---|---|---|---|")
     for run in ("tiny", "photos", "paper"):
         with tempfile.TemporaryDirectory() as name:
