@@ -1,14 +1,13 @@
 """A small finished run, published with git and DVC, and a fresh clone of it into which it was pulled."""
 
 import re
-import subprocess
-from collections.abc import Iterator
 from contextlib import chdir
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from forked import snakemake
 from m3ae.artifacts.receipts import receipt
 from m3ae.cli.main import main
 from m3ae.config import Run, load_run
@@ -17,7 +16,7 @@ from m3ae.config.printed import figure_models
 from raw_shards import write_raw
 from small_project import answer
 from test_dvc import dvc, git
-from test_workflow import copy_project, make_config, micro_settings, snakemake
+from test_workflow import copy_project, make_config, micro_settings
 
 RUN = ("--config", "run=micro")
 STORED = ("results/micro", "reports/micro", "data/micro/shards", "data/micro/tokens", "data/micro/evalsets")
@@ -99,15 +98,12 @@ def pulled(published: Path) -> Path:
 
 def plan(folder: Path, *targets: str) -> dict[str, int]:
     """Rules that a dry run plans, with their number of jobs."""
+    return told_plan(folder, *targets)[0]
+
+
+def told_plan(folder: Path, *targets: str) -> tuple[dict[str, int], str]:
+    """The same, and all that the dry run says."""
     code, text = snakemake(folder, "-n", *(targets or ["all"]), "--quiet", "rules", *RUN)
     assert code == 0, text
     table = re.findall(r"^(\w+) +(\d+)$", text, re.M)
-    return {rule: int(count) for rule, count in table if rule not in ("total", "all", "job")}
-
-
-def copies(source: Path, folder: Path, *names: str) -> Iterator[Path]:
-    """Copy some paths of a project into another."""
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["cp", "-r", source / name, folder / name], check=True)
-        yield folder / name
+    return {rule: int(count) for rule, count in table if rule not in ("total", "all", "job")}, text

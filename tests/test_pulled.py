@@ -5,10 +5,11 @@ from base64 import urlsafe_b64decode
 
 import pytest
 
+from forked import snakemake
 from m3ae.artifacts.jobs import jobs
 from m3ae.config import load_run
 from pulled_project import RUN, plan, published, pulled  # noqa: F401
-from test_workflow import copy_project, snakemake
+from test_workflow import copy_project
 
 pytestmark = pytest.mark.slow
 

@@ -1,0 +1,31 @@
+"""Snakemake in a process that has imported it already: half of a dry run is imports."""
+
+import os
+import sys
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+SERVER = get_context("forkserver")
+SERVER.set_forkserver_preload(["snakemake.cli", "snakemake.workflow", "m3ae.config", "pandas"])
+
+
+def call(folder: str, words: list[str], output: str) -> None:
+    """What `python -m snakemake` does, in ``folder``; all that it prints goes to the file ``output``."""
+    os.chdir(folder)
+    with open(output, "w") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    from snakemake.cli import main
+
+    sys.argv = ["snakemake", *words]
+    main(words)
+
+
+def snakemake(folder: Path, *words: str) -> tuple[int, str]:
+    """Exit code and output of a Snakemake command."""
+    with NamedTemporaryFile() as output:
+        process = SERVER.Process(target=call, args=(str(folder), list(words), output.name))
+        process.start()
+        process.join()
+        return process.exitcode or 0, Path(output.name).read_text()
