@@ -75,6 +75,7 @@ def test_the_command_line_and_the_workflow_import_nothing_heavy():
         "from m3ae.cli.main import COMMANDS, main; [main.get_command(None, c) for c in COMMANDS]"
     )
     modules |= loaded_by("import m3ae.config, m3ae.config.datasets, m3ae.config.environment")
+    modules |= loaded_by("import m3ae.artifacts.jobs, m3ae.artifacts.recognise, m3ae.artifacts.needs")
     assert not modules & {"torch", "numpy", "pandas", "transformers", "img2dataset", "sklearn", "matplotlib"}
 
 
