@@ -14,12 +14,11 @@ from m3ae.config import Run, load_run
 from m3ae.config.pages import PAGE_NAMES
 from m3ae.config.printed import figure_models
 from raw_shards import write_raw
-from small_project import answer
+from small_project import CHECKOUT, answer
 from test_dvc import dvc, git
 from test_workflow import copy_project, make_config, micro_settings
 
 RUN = ("--config", "run=micro")
-STORED = ("results/micro", "reports/micro", "data/micro/shards", "data/micro/tokens", "data/micro/evalsets")
 
 
 SIZE = {"width": 16, "depth": 1, "heads": 2}
@@ -70,18 +69,18 @@ def make_report(run: Run) -> None:
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository whose results lie in a DVC remote beside it."""
+    """A repository whose results lie in its embedded remote, pushed by our own command."""
     folder = tmp_path_factory.mktemp("published") / "first"
     folder.mkdir()
     copy_project(folder)
     make_config(folder, **settings())
-    (folder / ".gitignore").write_text(".snakemake/\nlogs/\nruns/\n/data/*/raw/\n/data/*/source/\n")
+    for name in (".dvc/config", ".dvc/.gitignore", ".gitignore", ".dvcignore"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.copy(CHECKOUT / name, folder / name)
     make_run(folder)
     git(folder, "init", "-q", "-b", "main")
-    dvc(folder, "init", "-q")
-    dvc(folder, "remote", "add", "-d", "local", str(folder.parent / "store"))
-    dvc(folder, "add", *STORED)
-    dvc(folder, "push", "-q")
+    with chdir(folder):
+        command("artifacts", "push", "--run", "micro")
     git(folder, "add", "-A")
     git(folder, "commit", "-qm", "publish")
     return folder
