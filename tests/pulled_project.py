@@ -1,6 +1,7 @@
 """A small finished run, published with git and DVC, and a fresh clone of it into which it was pulled."""
 
 import re
+import shutil
 from contextlib import chdir
 from pathlib import Path
 
