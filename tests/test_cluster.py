@@ -1,14 +1,19 @@
 """The workflow on a cluster: its plan, and what the executor hands to SLURM, which is a fake."""
 
+import json
 import re
 import socket
 import subprocess
 import sys
+from contextlib import chdir
+from pathlib import Path
 
 import pytest
 import yaml
 
 from fake_slurm import FakeSlurm
+from m3ae.config import load_run
+from m3ae.records import Record
 from small_project import CHECKOUT, make_config
 from test_workflow import copy_project
 
@@ -16,7 +21,7 @@ RECORD = "results/micro/m3ae-b100/pretrain.json"
 OUTPUTS = " ".join(
     f"results/micro/m3ae-b100/{name}" for name in ("encoder.safetensors", "steps.jsonl", "pretrain.json")
 )
-MAKE_OUTPUTS = f"mkdir -p results/micro/m3ae-b100 && touch {OUTPUTS}"
+MAKE_OUTPUTS = f"mkdir -p results/micro/m3ae-b100 && touch {OUTPUTS} && cp made.json {RECORD}"
 AT_ONCE = ["--slurm-init-seconds-before-status-checks=1", "--seconds-between-status-checks=1"]
 TWO_NODES = {
     "gpu": 16,
@@ -42,7 +47,13 @@ def make_project(folder):
     copy_project(folder)
     make_config(folder)
     with chdir(folder):
-        manifest = {"settings": load_run("micro").stage("clean")}
+        run = load_run("micro")
+        manifest = {"settings": run.stage("clean")}
+        settings = run.stage("pretrain", "m3ae-b100")
+        made = Record(
+            run="micro", model="m3ae-b100", stage="pretrain", settings=settings, inputs={}, seeds=[42]
+        )
+        made.write(Path("made.json"))
     for name in ("shards/train/manifest.json", "tokens/train.arrow"):
         (folder / "data/micro" / name).parent.mkdir(parents=True)
         (folder / "data/micro" / name).write_text(json.dumps(manifest))
