@@ -14,12 +14,15 @@ from test_workflow import PROBE, planned
 
 pytestmark = pytest.mark.slow
 
-SHOWN = {"figure3": 1, "figure4": 1, "figure6": 1, "report": 1}
+TOLD = {"compute": 1, "report": 1}
+SHOWN = {"figure3": 1, "figure4": 1, "figure6": 1, **TOLD}
 PROBED = {"probe": 2, "ood": 1, **SHOWN}
-SEEN = {"features": 2, **PROBED}
-TRAINED = {"pretrain": 2, "heldout": 2, "figure2": 1, "curves": 1, **SEEN}
-ONE_MODEL = {"pretrain": 1, "heldout": 1, "features": 1, "probe": 1, "curves": 1, "report": 1}
-FIRST = {**ONE_MODEL, "ood": 1, "figure2": 1, "figure3": 1, "figure6": 1}
+GROUPED = {"clusters": 1, "figure9": 1}
+SEEN = {"features": 2, **GROUPED, **PROBED}
+LOOKS = {"figure2": 1, "pointing": 1, "figure7": 1}
+TRAINED = {"pretrain": 2, "heldout": 2, "curves": 1, **LOOKS, **SEEN}
+ONE_MODEL = {"pretrain": 1, "heldout": 1, "features": 1, "probe": 1, "curves": 1, **TOLD}
+FIRST = {**ONE_MODEL, "ood": 1, "figure3": 1, "figure6": 1, **LOOKS, **GROUPED}
 SECOND = {**ONE_MODEL, "figure4": 1}
 
 
@@ -46,13 +49,13 @@ SETTINGS = {
         {"models": {"m3ae-b100": {"epochs": 2}, "m3ae-s50": {"epochs": 2}}},
         SECOND,
     ),
-    "held-out pairs": ({"heldout": {"num_samples": 10}}, {"heldout": 2, "report": 1}),
+    "held-out pairs": ({"heldout": {"num_samples": 10}}, {"heldout": 2, **TOLD}),
     "pictures": ({"heldout": {"num_samples": 20, "num_pictures": 3}}, {"figure2": 1, "report": 1}),
     "draws": (
         {"statistics": {"draws": 110}},
-        {"heldout": 2, "probe": 2, "ood": 1, **SHOWN, "figure5": 1},
+        {"heldout": 2, "pointing": 1, "figure7": 1, "figure5": 1, **GROUPED, **PROBED},
     ),
-    "the resizing": ({"features": {"resize_px": 50}}, SEEN),
+    "the resizing": ({"features": {"resize_px": 50}}, {**SEEN, "pointing": 1, "figure7": 1}),
     "bins": ({"ood": {"bins": 7}}, {"figure6": 1, "report": 1}),
     "the title": ({"title": "Another"}, {"report": 1}),
     "the vocabulary": ({"vocab_size": 200}, {"tokens": 1, **TRAINED}),
@@ -98,7 +101,7 @@ FILES = {
         "features": 1,
         "probe": 1,
         "figure4": 1,
-        "report": 1,
+        **TOLD,
     },
     "data/micro/shards/train/manifest.json": TRAINED,
     "data/micro/tokens/heldout.arrow": {"tokens": 1, **TRAINED},
