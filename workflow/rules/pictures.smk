@@ -52,8 +52,24 @@ rule figure7:
             model=run.models_of("m3ae")[:1] if run.knows_places else [],
         ),
     output:
-        figure7=multiext(f"reports/{run.name}/figure7", ".png", ".json", ".csv", ".md"),
-        figure8=multiext(f"reports/{run.name}/figure8", ".png", ".json", ".csv", ".md"),
+        figure7=[
+            *multiext(f"reports/{run.name}/figure7", ".json", ".csv", ".md"),
+            report(
+                f"reports/{run.name}/figure7.png",
+                caption="../captions/figure7.rst",
+                category="The paper's figures",
+                labels={"chart": "Figure 7: word to patch"},
+            ),
+        ],
+        figure8=[
+            *multiext(f"reports/{run.name}/figure8", ".json", ".csv", ".md"),
+            report(
+                f"reports/{run.name}/figure8.png",
+                caption="../captions/figure8.rst",
+                category="The paper's figures",
+                labels={"chart": "Figure 8: patch to word"},
+            ),
+        ],
     log:
         f"logs/{run.name}/figure7.log",
     params:
@@ -74,7 +90,13 @@ rule figure9:
     input:
         rules.clusters.output,
     output:
-        multiext(f"reports/{run.name}/figure9", ".csv", ".md", ".svg", ".png"),
+        multiext(f"reports/{run.name}/figure9", ".csv", ".md", ".svg"),
+        report(
+            f"reports/{run.name}/figure9.png",
+            caption="../captions/figure9.rst",
+            category="The paper's figures",
+            labels={"chart": "Figure 9: classes"},
+        ),
     log:
         f"logs/{run.name}/figure9.log",
     params:

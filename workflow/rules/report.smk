@@ -186,6 +186,7 @@ rule compute:
             *(rules.robustness.input if run.headline else []),
             *(rules.captions.input if run.readers else []),
         ],
+        looks=[rules.figure7.input.pointing, rules.clusters.output],
         paper="config/paper.yaml",  # of the forecast
     output:
         multiext(f"reports/{run.name}/compute", ".csv", ".md", ".svg"),

@@ -10,7 +10,7 @@ from typing import Any
 
 from m3ae.artifacts.targets import figure_jobs
 from m3ae.artifacts.work import Job
-from m3ae.config.datasets import evalset_stage
+from m3ae.config.datasets import evalset_stage, load_dataset
 from m3ae.config.inputs import read_files, training_files
 from m3ae.config.printed import figure_models
 from m3ae.config.run import Run
@@ -49,8 +49,18 @@ def data_jobs(run: Run) -> Iterator[Job]:
 
 
 def evalset_job(run: Run, dataset: str) -> Job:
-    """A checked listing: it states no settings; the records of features know its bytes."""
-    return Job("evalset", None, (run.paths.evalset(dataset),), (), {}, lambda: [evalset_stage(run, dataset)])
+    """A checked listing: it states no settings; the records of features know its bytes.
+
+    The sets that a run makes itself are listed by one job.
+    """
+    made = [name for name in run.eval_datasets if load_dataset(name).made_here]
+
+    def params() -> list[Any]:
+        if dataset not in made:
+            return [evalset_stage(run, dataset)]
+        return [[evalset_stage(run, name) for name in made], [f"--dataset {name}" for name in made]]
+
+    return Job("evalset", None, (run.paths.evalset(dataset),), (), {}, params)
 
 
 def model_jobs(run: Run, model: str, scored: Collection[str]) -> Iterator[Job]:

@@ -71,7 +71,7 @@ def figures7_and_8(run: Run) -> Iterator[Job]:
     first = run.models_of("m3ae")[:1]
     read = [run.paths.encoder(model) for model in first]
     read += [run.paths.manifest("heldout"), run.paths.tokens("heldout")]
-    read += records_of(run, first if run.knows_places else [], ["pointing"])
+    read += pointing_records(run)
     for name in ("figure7", "figure8"):
         job = target_job(run, name, read, LOOKS)
         yield job._replace(params=lambda: [run.stage("figure7"), run.name])
@@ -83,7 +83,13 @@ def compute_inputs(run: Run) -> list[Path]:
     read = records_of(run, run.models, stages) + records_of(run, run.rebuilding, ["heldout"])
     read += [*figure_records(run, "figure3"), *figure_records(run, "figure6")]
     read += [path for name, paths in extended_records(run).items() if name != "augmented" for path in paths]
+    read += records_of(run, run.clustered, ["clusters"]) + pointing_records(run)
     return [*read, PAPER]
+
+
+def pointing_records(run: Run) -> list[Path]:
+    """Whether words look at what they name: of the first M3AE, where that is known."""
+    return records_of(run, run.models_of("m3ae")[:1] if run.knows_places else [], ["pointing"])
 
 
 def figure_records(run: Run, name: str) -> list[Path]:

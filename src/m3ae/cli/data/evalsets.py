@@ -17,19 +17,24 @@ from m3ae.errors import UserError
 @click.command()
 @click.option("--run", "run_name", help="Run whose splits are checked and listed: tiny, photos, paper.")
 @click.option(
-    "--dataset", required=True, help="Name in config/datasets.yaml, such as toy-scenes or cifar100."
+    "--dataset",
+    "datasets",
+    required=True,
+    multiple=True,
+    help="Name in config/datasets.yaml, such as toy-scenes or cifar100; may be given several times.",
 )
 @click.option("--split", help="Check this split alone, without a run; nothing is written.")
 @click.option("--full", is_flag=True, help="Hash every byte of image files too, not names and sizes alone.")
 @logged
-def evalset(run_name: str | None, dataset: str, split: str | None, full: bool) -> None:
+def evalset(run_name: str | None, datasets: tuple[str, ...], split: str | None, full: bool) -> None:
     """Check an evaluation set's files against the registry, and list them."""
-    if split is not None:
-        check_one(run_name, dataset, split, full)
-    elif run_name is None:
-        raise UserError("expected --run RUN (to check what a run uses) or --split SPLIT, got neither")
-    else:
-        check_for_run(run_name, dataset, full)
+    for dataset in datasets:
+        if split is not None:
+            check_one(run_name, dataset, split, full)
+        elif run_name is None:
+            raise UserError("expected --run RUN (to check what a run uses) or --split SPLIT, got neither")
+        else:
+            check_for_run(run_name, dataset, full)
 
 
 def check_for_run(run_name: str, dataset: str, full: bool) -> None:
