@@ -77,7 +77,8 @@ def test_the_whole_of_each_run_can_be_planned(tmp_path, monkeypatch, name, model
     assert rules["heldout"] == models - 2
     assert rules.get("concepts", 0) == (models if run.settings.concepts else 0)
     assert rules.get("pointing", 0) == (name == "tiny")  # places are known of scenes that are made here
-    assert rules["evalset"] == (9 if name == "paper" else 3)
+    assert rules.get("evalset", 0) == {"tiny": 0, "photos": 3, "paper": 9}[name]
+    assert rules.get("made_evalsets", 0) == (name == "tiny")  # all at once
     for rule in (
         "source",
         "tokens",
@@ -157,18 +158,17 @@ def test_how_often_it_saves_and_logs_plans_nothing(project):
 
 
 @pytest.mark.slow
-def test_a_changed_entry_of_the_registry_plans_its_own_set_alone(project):
+def test_a_changed_entry_of_the_registry_plans_the_listings_and_what_reads_them(project):
     path = project / "config/datasets.yaml"
     text = path.read_text()
     try:
         path.write_text(f"# a comment\n{text}")
         assert planned(project, "all", "--config", "run=micro") == {}
         path.write_text(text.replace("toy-textures-test.parquet", "toy-textures-te*.parquet"))
-        assert planned(project, "data/micro/evalsets/toy-scenes.json", "--config", "run=micro") == {}
         rules = planned(project, "all", "--config", "run=micro")
     finally:
         path.write_text(text)
-    assert rules["evalset"] == 1
+    assert rules["made_evalsets"] == 1
     assert not {"pretrain", "source", "download", "tokens", "heldout"} & set(rules)
 
 
