@@ -152,7 +152,7 @@ def test_figure_5_needs_exactly_four_models(tmp_path):
     copy_project(tmp_path)
     rules = planned(tmp_path, "figure5")
     assert rules == {
-        "source": 1, "download": 2, "evalset": 3, "clean": 2, "tokens": 1,
+        "source": 1, "download": 2, "made_evalsets": 1, "clean": 2, "tokens": 1,
         "pretrain": 4, "features": 4, "probe": 4, "figure5": 1,
     }  # fmt: skip
 
