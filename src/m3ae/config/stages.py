@@ -35,7 +35,7 @@ VERSIONS = {
     "shift": 2,
     "robustness": 1,
     "figure2": 2,
-    "figure3": 3,
+    "figure3": 4,
     "figure4": 1,
     "figure5": 1,
     "figure6": 2,

@@ -30,6 +30,7 @@ ABOVE: dict[str, Any] = {
     "fontsize": 10,
 }
 DASH = {**ABOVE, "fontsize": 18}
+CLEAR = 12  # pixels between a name and another method's point
 
 
 def make_figure3(run: Run) -> None:
@@ -159,8 +160,27 @@ def lay_out(figure: "Figure") -> None:
         axes.margins(y=0.15)
     figure.draw_without_rendering()  # only now is it known where the points lie
     for axes in figure.axes:
+        clear_points(axes)
         for side in ("left", "right"):
             part([text for text in axes.texts if text.get_horizontalalignment() == side])
+
+
+def clear_points(axes: "Axes") -> None:
+    """Move names off the points of other methods: below one that lies higher, above one that lies lower."""
+    points = [
+        axes.transData.transform(xy)
+        for line in axes.lines
+        if line.get_marker() in style.MARKERS.values()
+        for xy in line.get_xydata()
+    ]
+    for text in axes.texts:
+        box = text.get_window_extent().padded(CLEAR)
+        for px, py in points:
+            if box.x0 < px < box.x1 and box.y0 < py < box.y1:
+                shift = py - box.y1 if py > (box.y0 + box.y1) / 2 else py - box.y0
+                x, y = text.xyann
+                text.xyann = (x, y + shift * 72 / axes.figure.dpi)
+                break
 
 
 def part(names: list[Any]) -> None:
