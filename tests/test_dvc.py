@@ -38,12 +38,14 @@ def test_the_default_remote_lies_in_the_repository():
     assert ignored.returncode == 1, "what is pushed to the embedded remote must be in git"
 
 
-def test_declared_artifacts_are_encoders_of_runs():
+def test_declared_artifacts_are_published_encoders():
     declared = yaml.safe_load((CHECKOUT / "dvc.yaml").read_text())["artifacts"]
     for name, artifact in declared.items():
         _, run, model, file = artifact["path"].split("/")
         assert (name, file) == (f"{model}-{run}", "encoder.safetensors")
-        assert model in load_run(run).headline
+        assert model in load_run(run).models
+        published = yaml.safe_load((CHECKOUT / f"results/{run}-encoders.dvc").read_text())["outs"]
+        assert artifact["path"] in {out["path"] for out in published}
 
 
 @pytest.mark.slow
