@@ -1,17 +1,29 @@
-"""A clone and a plain `dvc pull` are a finished run: nothing is made again that is there and fits."""
+"""A clone and `dvc pull` are a finished run; an edit plans its own stage and what depends on it alone."""
 
 import json
-from base64 import urlsafe_b64decode
+import os
+import shutil
+from contextlib import contextmanager
 
 import pytest
+import yaml
 
 from forked import snakemake
-from m3ae.artifacts.jobs import jobs
-from m3ae.config import load_run
-from pulled_project import RUN, plan, published, pulled  # noqa: F401
-from test_workflow import copy_project
+from pulled_project import RUN, plan, published, pulled, settings, told_plan  # noqa: F401
+from test_workflow import PROBE, planned
 
 pytestmark = pytest.mark.slow
+
+TOLD = {"compute": 1, "report": 1}
+SHOWN = {"figure3": 1, "figure4": 1, "figure6": 1, **TOLD}
+PROBED = {"probe": 2, "ood": 1, **SHOWN}
+GROUPED = {"clusters": 1, "figure9": 1}
+SEEN = {"features": 2, **GROUPED, **PROBED}
+LOOKS = {"figure2": 1, "pointing": 1, "figure7": 1}
+TRAINED = {"pretrain": 2, "heldout": 2, "curves": 1, **LOOKS, **SEEN}
+ONE_MODEL = {"pretrain": 1, "heldout": 1, "features": 1, "probe": 1, "curves": 1, **TOLD}
+FIRST = {**ONE_MODEL, "ood": 1, "figure3": 1, "figure6": 1, **LOOKS, **GROUPED}
+SECOND = {**ONE_MODEL, "figure4": 1}
 
 
 def test_nothing_is_planned(pulled):  # noqa: F811
@@ -30,28 +42,155 @@ def test_a_figure_is_one_job_and_the_same_bytes(pulled):  # noqa: F811
     assert plan(pulled) == {}
 
 
-def noted(folder):
-    """What Snakemake notes of every output that the workflow declares."""
-    code, text = snakemake(folder, "all", "augmented", "--touch", "--forceall", "--quiet", "all")
-    assert code == 0, text
-    for path in (folder / ".snakemake/metadata").rglob("*"):
-        if path.is_file():
-            parts = path.relative_to(folder / ".snakemake/metadata").parts
-            name = "".join(part.removeprefix("@") for part in parts)
-            yield urlsafe_b64decode(name).decode(), json.loads(path.read_text())
+@contextmanager
+def edited(path, change):
+    """A file with other content, given by a function of its bytes; as before afterwards."""
+    before = path.read_bytes()
+    path.unlink()  # DVC's files may be links into its cache
+    path.write_bytes(change(before))
+    try:
+        yield
+    finally:
+        path.write_bytes(before)
 
 
-@pytest.mark.parametrize("name", ["tiny", "photos"])
-def test_jobs_are_those_of_the_rules(tmp_path, monkeypatch, name):
-    copy_project(tmp_path)
-    config = tmp_path / "profiles/default/config.yaml"
-    config.write_text(config.read_text() + f"config: [run={name}]\n")
-    notes = dict(noted(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    known = {path.as_posix(): job for job in jobs(load_run(name)) for path in job.outputs}
-    brought = {name for name in notes if "/source/" in name or "/raw/" in name}
-    assert set(notes) - brought == set(known)
-    for path, job in known.items():
-        assert notes[path]["params"] == sorted(map(repr, job.params())), path
-        read = {path.as_posix() for path in job.inputs.values()}
-        assert set(notes[path]["input"]) - brought <= read, path
+def one_byte(content):
+    return content[:-1] + bytes([content[-1] ^ 1])
+
+
+SETTINGS = {
+    "a probe's epochs": ({"probe": {**PROBE, "epochs": 5}}, PROBED),
+    "the learning rate": ({"pretrain": {"base_lr": 1e-3}}, TRAINED),
+    "one model's epochs": (
+        {"models": {"m3ae-b100": {"epochs": 2}, "m3ae-s50": {"epochs": 2}}},
+        SECOND,
+    ),
+    "held-out pairs": ({"heldout": {"num_samples": 10}}, {"heldout": 2, **TOLD}),
+    "pictures": ({"heldout": {"num_samples": 20, "num_pictures": 3}}, {"figure2": 1, "report": 1}),
+    "draws": (
+        {"statistics": {"draws": 110}},
+        {"heldout": 2, "pointing": 1, "figure7": 1, "figure5": 1, **GROUPED, **PROBED},
+    ),
+    "the resizing": ({"features": {"resize_px": 50}}, {**SEEN, "pointing": 1, "figure7": 1}),
+    "bins": ({"ood": {"bins": 7}}, {"figure6": 1, "report": 1}),
+    "the title": ({"title": "Another"}, {"report": 1}),
+    "the vocabulary": ({"vocab_size": 200}, {"tokens": 1, **TRAINED}),
+    "how often it saves": ({"pretrain": {"log_steps": 7, "checkpoint_minutes": 1.0}}, {}),
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_setting_plans_what_depends_on_it(pulled, name):  # noqa: F811
+    changes, expected = SETTINGS[name]
+    changes = dict(changes)
+    if "vocab_size" in changes:
+        changes = {"data": {**settings()["data"], "tokens": {"vocab_size": changes["vocab_size"]}}}
+    text = yaml.safe_dump({**settings(), **changes}).encode()
+    with edited(pulled / "config/micro.yaml", lambda _: text):
+        assert plan(pulled) == expected
+
+
+def test_a_version_number_plans_its_stage(pulled, tmp_path, monkeypatch):  # noqa: F811
+    patch = "from m3ae.config.stages import VERSIONS\nVERSIONS['probe'] = 99\n"
+    (tmp_path / "sitecustomize.py").write_text(patch)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    assert planned(pulled, "all", *RUN) == PROBED
+
+
+def test_comments_order_and_the_machine_plan_nothing(pulled):  # noqa: F811
+    def turned(_):
+        return ("# why\n\n" + yaml.safe_dump(dict(reversed(settings().items())), sort_keys=False)).encode()
+
+    def threads(content):
+        return content + b"set-threads: [pretrain=2, clean=2]\n"
+
+    with (
+        edited(pulled / "config/micro.yaml", turned),
+        edited(pulled / "profiles/default/config.yaml", threads),
+    ):
+        assert plan(pulled) == {}
+
+
+FILES = {
+    "results/micro/m3ae-b100/encoder.safetensors": FIRST,
+    "results/micro/m3ae-s50/features.safetensors": {
+        "features": 1,
+        "probe": 1,
+        "figure4": 1,
+        **TOLD,
+    },
+    "data/micro/shards/train/manifest.json": TRAINED,
+    "data/micro/tokens/heldout.arrow": {"tokens": 1, **TRAINED},
+    "reports/micro/figure4.csv": {"figure4": 1, "report": 1},
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_another_file_plans_what_depends_on_it(pulled, name):  # noqa: F811
+    change = one_byte if not name.endswith("json") else lambda content: content + b"\n"
+    with edited(pulled / name, change):
+        rules, text = told_plan(pulled)
+    assert rules == FILES[name]
+    assert name in text
+    assert "planned again" in text
+
+
+def test_a_later_time_with_the_same_bytes_plans_nothing(pulled):  # noqa: F811
+    """All files that an earlier test replaced are back by now, so this also tests what is restored."""
+    for path in pulled.glob("results/micro/*/encoder.safetensors"):
+        path.touch()
+    (pulled / "data/micro/tokens/train.arrow").touch()
+    assert plan(pulled) == {}
+
+
+def test_a_record_with_another_digit_is_refused(pulled):  # noqa: F811
+    path = pulled / "results/micro/m3ae-b100/probe-digit.json"
+    value = json.loads(path.read_text())["details"]["chance"]
+    with edited(path, lambda content: content.replace(str(value).encode(), str(value + 1).encode())):
+        code, text = snakemake(pulled, "-n", "all", *RUN)
+    assert code != 0
+    assert "probe-digit.json: was edited" in text
+    assert "Traceback" not in text
+    assert plan(pulled) == {}
+
+
+@pytest.fixture
+def part(pulled, tmp_path):  # noqa: F811
+    """A function that makes a project with some of the pulled files alone."""
+
+    def make(*patterns):
+        folder = tmp_path / "part"
+        for name in ("workflow", "profiles", "config", "reports/templates"):
+            shutil.copytree(pulled / name, folder / name)
+        shutil.copy(pulled / "Snakefile", folder)
+        for path in sorted(path for pattern in patterns for path in pulled.glob(pattern)):
+            (folder / path.relative_to(pulled)).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, folder / path.relative_to(pulled))
+        return folder
+
+    return make
+
+
+def test_records_alone_give_tables(part):
+    folder = part("results/micro/*/*.json")
+    assert plan(folder, "figure3", "figure4", "figure6") == {"figure3": 1, "figure4": 1, "figure6": 1}
+
+
+def test_features_alone_give_probes(part):
+    folder = part("results/micro/*/features.*", "results/micro/*/pretrain.json")
+    assert plan(folder, "figure3") == {"probe": 1, "figure3": 1}
+
+
+def test_encoders_alone_give_features(part):
+    folder = part("results/micro/*/encoder.*", "results/micro/*/pretrain.json", "data/micro/evalsets/*")
+    assert plan(folder, "figure3") == {"features": 1, "probe": 1, "figure3": 1}
+    assert plan(folder, "results/micro/m3ae-s50/features.json") == {"features": 1}
+
+
+def test_data_that_another_job_needs_train_nothing_again(part):
+    """The held-out pairs are made again for one missing record; the encoders stay, and their features."""
+    folder = part("results/micro/*/*")
+    missing = "results/micro/m3ae-b100/heldout.json"
+    (folder / missing).unlink()
+    brought = {"source": 1, "download": 2, "clean": 2, "tokens": 1}
+    assert plan(folder, missing) == {**brought, "heldout": 1}
