@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from m3ae.config import Run
@@ -167,19 +168,16 @@ def lay_out(figure: "Figure") -> None:
 
 def clear_points(axes: "Axes") -> None:
     """Move names off the points of other methods: below one that lies higher, above one that lies lower."""
-    points = [
-        axes.transData.transform(xy)
-        for line in axes.lines
-        if line.get_marker() in style.MARKERS.values()
-        for xy in line.get_xydata()
-    ]
-    for text in axes.texts:
+    marked = [line for line in axes.lines if line.get_marker() in style.MARKERS.values()]
+    points = [axes.transData.transform(xy) for line in marked for xy in np.asarray(line.get_xydata())]
+    names: list[Any] = list(axes.texts)
+    for text in names:
         box = text.get_window_extent().padded(CLEAR)
         for px, py in points:
             if box.x0 < px < box.x1 and box.y0 < py < box.y1:
                 shift = py - box.y1 if py > (box.y0 + box.y1) / 2 else py - box.y0
                 x, y = text.xyann
-                text.xyann = (x, y + shift * 72 / axes.figure.dpi)
+                text.xyann = (x, y + shift * 72 / text.figure.dpi)
                 break
 
 
