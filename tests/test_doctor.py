@@ -40,6 +40,7 @@ from m3ae.train.doctor.units import duration, size
 from m3ae.train.doctor.verdict import COPY, STEP, Rates, binding
 from m3ae.train.kept import KEPT, STATE_BYTES
 from m3ae.train.machine import Machine
+from m3ae.train.part import LabelledPart
 from m3ae.train.state import state_folder
 from made_shards import make_stream_project
 from small_project import make_config, make_micro
@@ -289,6 +290,16 @@ def test_a_trial_leaves_the_weights_as_they_are(run):
     one.step([one.part(synthetic_batch(run, VOCAB, 8))], 8)
     assert all(torch.equal(a, b) for a, b in zip(before, one.model.parameters(), strict=True))
     assert all(p.grad is not None for p in one.model.parameters())
+
+
+def test_a_supervised_row_takes_labelled_images(in_project):
+    tiny = load_run("tiny")
+    one = Trial(tiny, "supervised-b", 0, Machine())
+    part = one.part(synthetic_batch(tiny, 0, 8))
+    assert isinstance(part, LabelledPart)
+    assert part.label.max() < one.model.head.out_features
+    one.step([part], 8)
+    assert all(p.grad is not None for p in one.model.head.parameters())
 
 
 # ---- verdict -----------------------------------------------------------------------------------------------
