@@ -43,7 +43,7 @@ VERSIONS = {
     "figure9": 1,
     "extended": 2,
     "curves": 2,
-    "compute": 1,
+    "compute": 2,
     "report": 3,
 }
 

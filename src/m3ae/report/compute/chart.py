@@ -18,7 +18,7 @@ BAR = 0.34
 """Inches of a bar."""
 LIGHTER = (0.0, 0.35, 0.62, 0.84)
 """How far each group's colour is from the method's towards white."""
-HATCHES = ("", "", "////", "....")
+HATCHES = ("", "", "//", "\\\\")  # lines: an SVG spells out every dot
 
 
 def draw(run: Run, table: pd.DataFrame) -> "Figure":
