@@ -25,9 +25,8 @@ from m3ae.artifacts.verify import findings, present, selected
 from m3ae.cli.main import main
 from m3ae.config import load_run
 from m3ae.errors import UserError
-from m3ae.files import sha256_of
-from m3ae.records import Record
 from small_project import CHECKOUT, make_config
+from trained_files import vouch_for_encoder
 
 MODELS = ["m3ae-b100", "mae-b100"]
 SETTINGS = (".dvc/config", ".dvc/.gitignore", ".gitignore", ".dvcignore")
@@ -43,16 +42,7 @@ def write_encoder(run, model, content):
     path = run.paths.encoder(model)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
-    record = Record(
-        run=run.name,
-        model=model,
-        stage="pretrain",
-        details={"weights_sha256": sha256_of(path)},
-        settings=run.stage("pretrain", model),
-        inputs={},
-        seeds=[run.settings.seed],
-    )
-    record.write(run.paths.record(model, "pretrain"))
+    vouch_for_encoder(run, model)
 
 
 @pytest.fixture

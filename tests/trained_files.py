@@ -12,11 +12,16 @@ def save_first_weights(run: Run, model: str) -> None:
     """Write the encoder of ``model`` and a record of pre-training that speaks of its bytes."""
     path = run.paths.encoder(model)
     save_encoder(build_model(run, model, Tokens(run.paths.tokens("heldout")).vocab_size), path)
+    vouch_for_encoder(run, model)
+
+
+def vouch_for_encoder(run: Run, model: str) -> None:
+    """Write a record of pre-training that speaks of the encoder's bytes."""
     Record(
         run=run.name,
         model=model,
         stage="pretrain",
-        details={"weights_sha256": sha256_of(path)},
+        details={"weights_sha256": sha256_of(run.paths.encoder(model))},
         settings=run.stage("pretrain", model),
         inputs={},
         seeds=[run.settings.seed],

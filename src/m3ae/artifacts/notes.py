@@ -6,12 +6,9 @@ no note: Snakemake would compare times alone, and they say nothing after `dvc pu
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from m3ae.artifacts.work import Job
-
-if TYPE_CHECKING:
-    pass
 
 FOLDER = Path(".snakemake")
 

@@ -1,5 +1,6 @@
 """What is minimised: what every method's objective has, and what it gives for a part of a step."""
 
+from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
 import torch
@@ -40,7 +41,7 @@ class PartLosses(NamedTuple):
     rows: RowErrors
 
 
-class Objective(nn.Module):
+class Objective(nn.Module, ABC):
     """A model with the loss that a step minimises; one for each method (`method.py`)."""
 
     model: Any
@@ -49,14 +50,14 @@ class Objective(nn.Module):
         super().__init__()
         self.model, self.normalise = model, normalise
 
+    @abstractmethod
     def split(self, batch: Any, parts: int = 1, with_passages: int = 1) -> list[Any]:
         """Cut the rows of a batch, on the host, into parts of nearly equal size."""
-        raise NotImplementedError
 
+    @abstractmethod
     def flops(self, parts: list[Any]) -> float:
         """FLOPs of a forward and backward pass over the parts, from their shapes alone."""
-        raise NotImplementedError
 
+    @abstractmethod
     def forward(self, part: Any, counts: Counts) -> PartLosses:
         """Losses of a part of a step that has ``counts`` samples over all ranks."""
-        raise NotImplementedError
