@@ -24,7 +24,10 @@ from m3ae.artifacts.store import Entry, dvc_file, read_entries, write_entries
 from m3ae.artifacts.verify import findings, present, selected
 from m3ae.cli.main import main
 from m3ae.config import load_run
+from m3ae.data.manifest import PACKED
+from m3ae.data.shards import Pairs
 from m3ae.errors import UserError
+from made_shards import captions_of, jpegs, write_shards
 from small_project import CHECKOUT, make_config
 from trained_files import vouch_for_encoder
 
@@ -428,3 +431,45 @@ def test_a_mirror_over_http(project, monkeypatch, server):
     with pytest.raises(UserError, match=r"not in 'embedded', damaged in 'mirror'\n1 of 2 were brought"):
         pull(run)
     assert run.paths.encoder("m3ae-b100").read_bytes() == bytes(1000)
+
+
+@pytest.fixture
+def with_shards(project, monkeypatch):
+    """The project with a folder of clean shards, and a second remote without a limit."""
+    monkeypatch.delenv("M3AE_SHARDS_URL", raising=False)
+    with Repo(".").config.edit("repo") as config:
+        config["remote"]["lab"] = {"url": str(project.parent / "lab")}
+    folder = load_run("micro").paths.shards("train")
+    write_shards(folder, jpegs(12), captions_of(12))
+    return folder
+
+
+def shards_listed():
+    return {entry.path.name for entry in read_entries(dvc_file("micro", "shards"))}
+
+
+def test_shards_are_published_packed_in_git_and_as_they_are_elsewhere(with_shards, project, monkeypatch):
+    run, tars = load_run("micro"), {"00000.tar", "00001.tar", "00002.tar"}
+    push(run, ["shards"], remote="lab")
+    assert tars <= shards_listed()
+    push(run, ["shards"])
+    assert shards_listed() & {*tars, PACKED} == {PACKED}
+    push(run, ["manifests"])
+    expected = {name: (with_shards / name).read_bytes() for name in tars}
+    clone(project, monkeypatch)
+    assert "4 files brought" in CliRunner().invoke(main, ["artifacts", "pull", "--run", "micro"]).output
+    assert not list(run.paths.shards("train").glob("*.tar"))
+    assert len(Pairs(run.paths.shards("train"))) == 12
+    assert {name: (run.paths.shards("train") / name).read_bytes() for name in tars} == expected
+
+
+def test_a_packed_file_is_verified_by_what_it_holds(with_shards):
+    run = load_run("micro")
+    push(run, ["shards"])
+    assert verified(run, "shards") == []
+    write_shards(with_shards, jpegs(12, first_seed=50), captions_of(12))
+    assert "shards.tar.xz: 00000.tar: expected sha256" in " ".join(verified(run, "shards"))
+
+
+def verified(run, kind):
+    return list(findings(present(selected(run, [kind])), "verifying"))

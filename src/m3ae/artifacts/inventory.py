@@ -10,6 +10,7 @@ from typing import Any
 from m3ae.artifacts.jobs import jobs
 from m3ae.artifacts.work import Job
 from m3ae.config.run import Run
+from m3ae.data.manifest import PACKED
 from m3ae.errors import UserError
 
 KINDS = {
@@ -121,7 +122,7 @@ class Inventory:
         return Statements(self.jobs)
 
     def artifacts(self) -> Iterator[Artifact]:
-        """Every file, in the order of the workflow; of shards those that the manifests name."""
+        """Every file, in the order of the workflow; of shards those that manifests name, and packed ones."""
         for job in self.jobs:
             for path in dict.fromkeys([*job.outputs, *job.records, *shards(job)]):
                 sha256, witness = self.statements.of(path)
@@ -136,10 +137,13 @@ def inventory(run: Run) -> list[Artifact]:
 
 
 def shards(job: Job) -> list[Path]:
-    """The tars beside a manifest of clean shards."""
+    """The tars beside a manifest of clean shards, and the file that holds them packed, if it lies there."""
     if job.stage != "clean":
         return []
-    return [job.records[0].with_name(shard["name"]) for shard in read_plain(job.records[0]).get("shards", [])]
+    manifest = job.records[0]
+    packed = manifest.with_name(PACKED)
+    named = [manifest.with_name(shard["name"]) for shard in read_plain(manifest).get("shards", [])]
+    return [*named, packed] if packed.is_file() else named
 
 
 def kind_of(job: Job, path: Path) -> str:

@@ -13,6 +13,8 @@ from m3ae.artifacts.remote import EMBEDDED, LIMIT, Objects, Project, is_embedded
 from m3ae.artifacts.store import Entry, dvc_file, megabytes, read_entries, write_entries
 from m3ae.artifacts.verify import findings, present, selected
 from m3ae.config import Run
+from m3ae.data.manifest import MANIFEST, PACKED
+from m3ae.data.packed import pack
 from m3ae.errors import UserError
 
 PRIVATE = frozenset({"shards", "tokens", "reports"})
@@ -51,6 +53,7 @@ def push(
         barred = PRIVATE if is_embedded(target) and run.settings.data.source.kind != "toy" else set()
         artifacts, left_out = publishable(run, kinds, models, barred)
         check(run, artifacts)
+        artifacts = packed(artifacts) if is_embedded(target) else unpacked(artifacts)
         entries = {
             kind: [entry_of(artifact) for artifact in group]
             for kind, group in groupby(
@@ -97,6 +100,19 @@ def check(run: Run, artifacts: list[Artifact]) -> None:
         )
 
 
+def packed(artifacts: list[Artifact]) -> list[Artifact]:
+    """With one packed file in place of the tars of each folder; packed now, where that was not done."""
+    kept = [artifact for artifact in artifacts if artifact.path.suffix != ".tar"]
+    folders = {artifact.path.parent for artifact in artifacts if artifact.path.suffix == ".tar"}
+    new = sorted({pack(folder) for folder in folders} - {artifact.path for artifact in kept})
+    return [*kept, *(Artifact("shards", None, path, path.with_name(MANIFEST), None) for path in new)]
+
+
+def unpacked(artifacts: list[Artifact]) -> list[Artifact]:
+    """Without packed files."""
+    return [artifact for artifact in artifacts if artifact.path.name != PACKED]
+
+
 def check_room(target: Objects, missing: list[Entry]) -> None:
     """Raise UserError if the embedded remote would hold more than it may."""
     assert target.folder is not None
@@ -123,11 +139,17 @@ def send(project: Project, target: Objects, entries: list[Entry], missing: list[
 
 
 def publish(run: str, kind: str, entries: list[Entry]) -> Path:
-    """List the entries; others of this kind, which do not lie here, stay listed."""
+    """List the entries; others of this kind, which do not lie here, stay listed, but for packed tars."""
     path = dvc_file(run, kind)
+    folders = {entry.path.parent for entry in entries if entry.path.name == PACKED}
     merged = {entry.path: entry for entry in [*read_entries(path), *entries]}
-    write_entries(path, merged.values())
+    write_entries(path, [entry for entry in merged.values() if not is_packed(entry, folders)])
     return path
+
+
+def is_packed(entry: Entry, folders: Collection[Path]) -> bool:
+    """Whether a tar is one of those that are published in packed files of ``folders``."""
+    return entry.path.suffix == ".tar" and entry.path.parent in folders
 
 
 def entry_of(artifact: Artifact) -> Entry:

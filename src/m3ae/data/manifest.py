@@ -14,6 +14,7 @@ CAPTIONS = "captions.parquet"
 ORIGINS = "origins.parquet"
 ORIGIN = "origin.json"
 REJECTED = "rejected.parquet"
+PACKED = "shards.tar.xz"
 FORMAT: Final = 2
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 from m3ae.data.images import decode_rgb
 from m3ae.data.index import read_index
 from m3ae.data.manifest import CAPTIONS, INDEX, MANIFEST, Manifest, Shard, read_manifest
+from m3ae.data.packed import unpack
 from m3ae.data.remote import Span, remote_folder
 from m3ae.data.tars import Tars
 from m3ae.errors import UserError
@@ -94,9 +95,12 @@ def iter_captions(folder: Path, batch_size: int) -> Iterator[list[list[str]]]:
 def check_folder(folder: Path) -> Manifest:
     """The manifest of a folder whose index and sizes of shards agree with it. Reads no shard.
 
-    Tars may be missing where $M3AE_SHARDS_URL says that they lie behind a network.
+    Tars may be missing where $M3AE_SHARDS_URL says that they lie behind a network; else they are unpacked
+    from `shards.tar.xz`, where that was brought in their place.
     """
     manifest = read_manifest(folder / MANIFEST)
+    if remote_folder(folder) is None:
+        unpack(folder, manifest)
     for shard in manifest.shards:
         found = find_size(folder, shard)
         if found is not None:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from m3ae.data.manifest import CAPTIONS, INDEX, MANIFEST, Manifest
+from m3ae.data.packed import unpack
 from m3ae.data.remote import remote_folder
 from m3ae.files import sha256_of
 
@@ -22,7 +23,11 @@ class Broken(NamedTuple):
 
 
 def find_broken(folder: Path, manifest: Manifest) -> list[Broken]:
-    """Every shard, index or list of captions that is missing or differs; empty where all is well."""
+    """Every shard, index or list of captions that is missing or differs; empty where all is well.
+
+    Shards that were brought packed are unpacked first.
+    """
+    unpack(folder, manifest)
     files = {shard.name: (shard.bytes, shard.sha256) for shard in manifest.shards}
     described = {INDEX: manifest.index_sha256, CAPTIONS: manifest.captions_sha256}
     total = sum(size for size, _ in files.values())
