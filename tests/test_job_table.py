@@ -7,7 +7,9 @@ import pytest
 
 from forked import snakemake
 from m3ae.artifacts.jobs import jobs
+from m3ae.artifacts.recognise import adopt
 from m3ae.config import load_run
+from made_shards import make_stream_project
 from test_workflow import copy_project
 
 pytestmark = pytest.mark.slow
@@ -38,3 +40,9 @@ def test_jobs_are_those_of_the_rules(tmp_path, monkeypatch, name):
         assert notes[path]["params"] == sorted(map(repr, job.params())), path
         read = {path.as_posix() for path in job.inputs.values()}
         assert set(notes[path]["input"]) - brought <= read, path
+
+
+def test_passages_that_were_brought_are_recognised(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = make_stream_project(tmp_path)  # its texts.json states the bytes of the passages under `sha256`
+    assert "texts" in {verdict.job.stage for verdict in adopt(run).recognised}
