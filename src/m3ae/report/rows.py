@@ -17,6 +17,7 @@ SIZE = 11  # points, of captions
 FIRST = 0.16  # inches, from the top of a row to the base of its first line
 LINE = 0.25  # inches, from one line of a caption to the next
 BELOW, NOTE = 0.14, 0.2  # inches, from the last line to the note, and for each line of it
+PAD = 0.02  # inches around the letters
 INNER = "##"
 
 
@@ -115,21 +116,25 @@ def write(axes: "Axes", caption: Sequence[Laid], note: str) -> None:
     """The words of a caption at their places, the note below."""
     for laid in caption:
         word, y = laid.word, -FIRST - LINE * laid.line
-        ground = {"facecolor": word.ground, "edgecolor": "none", "boxstyle": "square,pad=0.15"}
+        if word.ground:
+            lay_ground(axes, laid, y)
+        weight = "bold" if word.bold else "normal"
         axes.text(
-            laid.x,
-            y,
-            laid.text,
-            fontsize=SIZE,
-            color=word.ink,
-            fontweight="bold" if word.bold else "normal",
-            va="baseline",
-            bbox=ground if word.ground else None,
+            laid.x, y, laid.text, fontsize=SIZE, color=word.ink, fontweight=weight, va="baseline", zorder=4
         )
         if word.struck:
             axes.plot([laid.x, laid.x + laid.width], [y + 0.05] * 2, color=word.ink, linewidth=1.2, zorder=5)
     below = -FIRST - LINE * (caption[-1].line if caption else 0) - BELOW
     axes.text(0, below, note, fontsize=9.5, color=style.GREY, va="top", linespacing=1.4)
+
+
+def lay_ground(axes: "Axes", laid: Laid, y: float) -> None:
+    """The ground of a word, below all letters: an inner piece begins where the one before it ends."""
+    from matplotlib.patches import Rectangle
+
+    left = laid.x - (0.0 if laid.word.text.startswith(INNER) else PAD)
+    width = laid.x + laid.width + PAD - left
+    axes.add_patch(Rectangle((left, y - 0.06), width, 0.22, color=laid.word.ground, linewidth=0, zorder=3))
 
 
 def width_of(text: str, *, bold: bool) -> float:
