@@ -424,6 +424,23 @@ class Steep(nn.Module):
         return images.flatten(1)[:, :CLASSES] + (images - images.detach()).flatten(1)[:, :CLASSES].sqrt()
 
 
+class NoisyForAttacks(nn.Module):
+    def forward(self, images):
+        noise = torch.rand(len(images), CLASSES) if torch.is_grad_enabled() else 0
+        return images.flatten(1)[:, :CLASSES] + noise
+
+
+class Broken(nn.Module):
+    def forward(self, images):
+        return images.flatten(1)[:, :CLASSES] * torch.nan
+
+
+class PartlyBlind(nn.Module):
+    def forward(self, images):
+        logits = images.flatten(1)[:, :CLASSES]
+        return torch.cat([logits[:2].detach(), logits[2:]])
+
+
 class Blind(nn.Module):
     def forward(self, images):
         return images.flatten(1)[:, :CLASSES].round()
@@ -439,6 +456,12 @@ def test_an_attack_that_would_mean_nothing_is_refused(linear):
         check_victim(nn.Sequential(model, nn.Dropout()), images, labels, clean)
     with pytest.raises(UserError, match=r"the same logits twice"):
         check_victim(Noisy().eval(), images, labels, clean)
+    with pytest.raises(UserError, match=r"the same logits twice"):
+        check_victim(NoisyForAttacks().eval(), images, labels, clean)
+    with pytest.raises(UserError, match=r"expected finite logits, got NaN or infinity for image 0"):
+        check_victim(Broken().eval(), images, labels, clean)
+    with pytest.raises(UserError, match=r"expected images in \[0, 1\], got nan"):
+        check_victim(model, images * torch.nan, labels, clean)
     with pytest.raises(UserError, match=r"not the one that was probed"):
         check_victim(model, images, labels, ~clean)
     with pytest.raises(UserError, match=r"expected images in \[0, 1\], got -"):
@@ -449,6 +472,22 @@ def test_an_attack_that_would_mean_nothing_is_refused(linear):
     blind = Blind().eval()
     with pytest.raises(UserError, match=r"gradients are masked"):
         check_victim(blind, images, labels, is_right(blind, images, labels))
+    partly = PartlyBlind().eval()
+    with pytest.raises(UserError, match=r"gradient is 0 for 2 of"):
+        check_victim(partly, images, labels, is_right(partly, images, labels))
+
+
+def test_all_images_are_looked_at_before_an_attack_not_the_first_batch_alone(linear):
+    model, images, labels = linear
+    clean = torch.ones(len(images), dtype=torch.bool)
+    check_victim(model, images, labels, clean, batch_size=3)
+    clean[-1] = False
+    with pytest.raises(UserError, match=rf"got 1 of {len(images)} others"):
+        check_victim(model, images, labels, clean, batch_size=3)
+    bright = images.clone()
+    bright[-1] += 1
+    with pytest.raises(UserError, match=r"expected images in \[0, 1\]"):
+        check_victim(model, bright, labels, ~clean, batch_size=3)
 
 
 # ---- accuracy at growing radii -----------------------------------------------------------------------------
@@ -530,14 +569,14 @@ def test_draws_depend_on_seed_attack_radius_and_batch_alone(curved, tmp_path, mo
 
 def test_a_stored_result_is_used_only_after_the_same_smaller_radii(curved, tmp_path, monkeypatch):
     def only_small_ones_break(victim, images, labels, radius, *_):
-        return images.roll(1, dims=0) if radius < 0.02 else images
+        return images.roll(1, dims=0) if radius < 2 else images
 
     monkeypatch.setattr(robust, "attack_of", lambda _: only_small_ones_break)
     options = {"seed": 1, "batch_size": 4, "store": tmp_path, "key": "k"}
-    both = robust_correct(*curved, "x", "linf", [0.01, 0.03], **options)
+    both = robust_correct(*curved, "x", "linf", [1.0, 3.0], **options)
     assert not both[0].all()
     np.testing.assert_array_equal(both[1], both[0])
-    assert robust_correct(*curved, "x", "linf", [0.03], **options).all()
+    assert robust_correct(*curved, "x", "linf", [3.0], **options).all()
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
@@ -550,6 +589,37 @@ def test_radius_0_is_the_clean_accuracy(curved, tmp_path, attack, norm, monkeypa
     options = {"seed": 0, "batch_size": 10, "store": tmp_path, "key": "k"}
     right = robust_correct(model, images, labels, attack, norm, [0.0], **options)
     assert right.tolist() == [[False] * 3 + [True] * 7]
+
+
+class Rooted(nn.Module):
+    """Its gradient is NaN where an image has not moved: a root of 0."""
+
+    def __init__(self, model, images):
+        super().__init__()
+        self.model, self.images = model, images
+
+    def forward(self, images):
+        moved = (images - self.images[: len(images)]).flatten(1)
+        return self.model(images) + 0 * moved.square().sum(dim=1, keepdim=True).sqrt()
+
+
+@pytest.mark.parametrize("attack", ["fgsm", "fab"])
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_a_gradient_of_nan_stops_an_attack_and_neither_breaks_nor_spares_an_image(
+    curved, tmp_path, attack, norm
+):
+    model, images, labels = curved
+    options = {"seed": 0, "batch_size": 10, "store": tmp_path, "key": "k"}
+    with pytest.raises(UserError, match=r"expected a finite gradient on the way"):
+        robust_correct(Rooted(model, images), images, labels, attack, norm, [0.01], **options)
+
+
+@pytest.mark.parametrize("change", [0.02, -2.0, torch.nan])
+def test_an_attack_that_leaves_ball_or_box_is_no_attack(curved, tmp_path, monkeypatch, change):
+    monkeypatch.setattr(robust, "attack_of", lambda _: lambda victim, images, *_: images + change)
+    options = {"seed": 0, "batch_size": 10, "store": tmp_path, "key": "k"}
+    with pytest.raises(UserError, match=r"expected images in \[0, 1\] within 0.01 \(linf\), got"):
+        robust_correct(*curved, "x", "linf", [0.01], **options)
 
 
 def test_names_of_attacks(curved, tmp_path):

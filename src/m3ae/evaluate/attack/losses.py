@@ -64,10 +64,18 @@ def targets_of(victim: nn.Module, images: Images, labels: Labels, most: int) -> 
 def loss_and_gradient(
     victim: nn.Module, images: Images, labels: Labels, loss: Loss
 ) -> tuple[Float[Tensor, " batch"], Images, Logits]:
-    """Each image's loss, its gradient with respect to the image, and the logits."""
+    """Each image's loss, its gradient with respect to the image, and the logits.
+
+    Raises UserError for a gradient that is not finite: its sign is 0, and what nobody moves looks robust.
+    """
     with torch.enable_grad():
         x = images.detach().requires_grad_(True)
         logits = victim(x)
         values = loss(logits, labels)
         gradient = torch.autograd.grad(values.sum(), x)[0]
+    if not gradient.isfinite().all():
+        raise UserError(
+            "attack: expected a finite gradient on the way, got NaN or infinity; look for a root or a "
+            "division by 0 in the model"
+        )
     return values.detach(), gradient, logits.detach()

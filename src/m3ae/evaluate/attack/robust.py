@@ -17,12 +17,14 @@ from tqdm import tqdm
 from m3ae.errors import UserError
 from m3ae.evaluate.attack.autoattack import STANDARD, Attack, autoattack
 from m3ae.evaluate.attack.gradient import fgsm, pgd
+from m3ae.evaluate.attack.norms import size
 from m3ae.evaluate.attack.victim import Images, Labels, is_right
 from m3ae.files import write_text
 
 NAMED: dict[str, Attack] = {"fgsm": fgsm, **STANDARD, "autoattack": autoattack}
 Right = Bool[np.ndarray, "radii images"]
 Truths = Bool[Tensor, " batch"]
+ROUNDING = 1e-4  # what float32 may add to a radius: its share, and of images in [0, 1]
 
 
 def attack_of(name: str) -> Attack:
@@ -96,8 +98,19 @@ class Series:
         left, rows = right.clone(), right.nonzero()[:, 0]
         if len(rows):
             found = self.function(self.victim, images[rows], labels[rows], radius, self.norm, random)
+            check_found(found, images[rows], radius, self.norm)
             left[rows] = is_right(self.victim, found, labels[rows])
         return left
+
+
+def check_found(found: Images, clean: Images, radius: float, norm: str) -> None:
+    """Raise UserError for images outside of ball or box, NaN among them: the model has not fallen to them."""
+    farthest, low, high = size(found - clean, norm).max(), found.min(), found.max()
+    if not (farthest <= radius * (1 + ROUNDING) + ROUNDING and low >= 0 and high <= 1):
+        raise UserError(
+            f"attack: expected images in [0, 1] within {radius:g} ({norm}), got {low:.3g} to {high:.3g} "
+            f"within {farthest:.3g}; the attack is broken, or the model gives NaN"
+        )
 
 
 def folder_of(store: Path, key: str) -> Path:

@@ -46,8 +46,7 @@ def run_robustness(run: Run, model: str) -> None:
     stored = classifier_of(probes, task).logits(np.asarray(features.features(task.dataset, task.test))[rows])
     clean = torch.from_numpy(stored.argmax(axis=1)).to(labels.device) == labels
     victim.calibrate(images)
-    first = slice(0, settings.batch_size)
-    check_victim(victim, images[first], labels[first], clean[first])
+    check_victim(victim, images, labels, clean, settings.batch_size)
     store = run.paths.state(model) / "robustness"
     key = hashlib.sha256(json.dumps([inputs, run.stage("robustness", model)]).encode()).hexdigest()
     metrics = {"clean": accuracy(run, is_right(victim, images, labels).cpu().numpy())}

@@ -14,6 +14,8 @@ Images = Float[Tensor, "batch 3 height width"]
 Labels = Int[Tensor, " batch"]
 Logits = Float[Tensor, "batch classes"]
 EPS = 1e-5  # of the probe's BatchNorm, as in Classifier.logits
+SILENT = 0.1
+"""Share of the images whose gradient may be 0: the surest, whose cross-entropy is 0 in float32."""
 
 
 class Victim(nn.Module):
@@ -62,32 +64,52 @@ def is_right(victim: nn.Module, images: Images, labels: Labels) -> Bool[Tensor, 
     return (logits.argmax(dim=1) == labels) & logits.isfinite().all(dim=1)
 
 
-def check_victim(victim: nn.Module, images: Images, labels: Labels, clean: Bool[Tensor, " batch"]) -> None:
-    """Raise UserError unless an attack on these images would mean something.
+def check_victim(
+    victim: nn.Module,
+    images: Images,
+    labels: Labels,
+    clean: Bool[Tensor, " batch"],
+    batch_size: int | None = None,
+) -> None:
+    """Raise UserError unless an attack on these images, ``batch_size`` at once, would mean something.
 
     ``clean``: whether the stored probe was right on each image, which radius 0 must give again.
     """
-    if images.min() < 0 or images.max() > 1:
+    if not (images.min() >= 0 and images.max() <= 1):  # true of NaN too
         raise UserError(
             f"attack: expected images in [0, 1], got {images.min():.3g} to {images.max():.3g}; "
             "normalise inside the model, or radii mean nothing"
         )
     if any(module.training for module in victim.modules()):
         raise UserError("attack: expected a model in evaluation, found one in training; call eval() first")
-    with torch.no_grad():
-        first, second = victim(images), victim(images)
-    if not torch.equal(first, second):
-        raise UserError(
-            "attack: expected the same logits twice, got others; a model that draws random numbers only "
-            "looks robust"
-        )
-    wrong = int((is_right(victim, images, labels) != clean).sum())
+    wrong, size = 0, batch_size or len(images)
+    for x, y, right in zip(images.split(size), labels.split(size), clean.split(size), strict=True):
+        for with_gradients in (False, True):  # attacks call it in both ways
+            check_logits(victim, x, with_gradients)
+        wrong += int((is_right(victim, x, y) != right).sum())
+        check_gradient(victim, x, y)
     if wrong > round(0.01 * len(images)):  # another batch size rounds otherwise
         raise UserError(
             f"attack: expected the clean answers at radius 0, got {wrong} of {len(images)} others; the model "
             "that is attacked is not the one that was probed"
         )
-    check_gradient(victim, images, labels)
+
+
+def check_logits(victim: nn.Module, images: Images, with_gradients: bool) -> None:
+    """Raise UserError unless the logits are finite, and the same each time."""
+    with torch.set_grad_enabled(with_gradients):
+        first, second = victim(images).detach(), victim(images).detach()
+    if not first.isfinite().all():
+        row = int((~first.isfinite().all(dim=1)).nonzero()[0, 0])
+        raise UserError(
+            f"attack: expected finite logits, got NaN or infinity for image {row} of a batch; look "
+            "for NaN in the weights"
+        )
+    if not torch.equal(first, second):
+        raise UserError(
+            "attack: expected the same logits twice, got others; a model that draws random numbers only "
+            "looks robust"
+        )
 
 
 def check_gradient(victim: nn.Module, images: Images, labels: Labels) -> None:
@@ -98,7 +120,7 @@ def check_gradient(victim: nn.Module, images: Images, labels: Labels) -> None:
     if not gradient.isfinite().all():
         raise UserError("attack: the loss's gradient is not finite; look for NaN in the weights")
     silent = int((gradient.flatten(1).abs().amax(dim=1) == 0).sum())
-    if silent > len(images) // 2:
+    if silent > SILENT * len(images):
         raise UserError(
             f"attack: the loss's gradient is 0 for {silent} of {len(images)} images; gradients are masked, "
             "and what looks robust is not"
