@@ -387,6 +387,16 @@ def test_a_class_without_images_or_right_predictions_stops_no_score(toy):
         assert np.isfinite(score(fitted, x)).all(), name
 
 
+def test_a_single_class_is_refused_and_a_single_image_is_enough(toy):
+    x_train, _, classifier, _, x = toy
+    lonely = fit(x_train[:1], np.zeros(1, np.int64), classifier)
+    for name in ("vim", "residual", "mahalanobis", "knn"):
+        assert np.isfinite(SCORES[name](lonely, x)).all(), name
+    one = Classifier(classifier.mean, classifier.variance, classifier.weight[:1], classifier.bias[:1])
+    with pytest.raises(UserError, match=r"expected a classifier of at least two classes, got 1"):
+        fit(x_train, np.zeros(len(x_train), np.int64), one)
+
+
 def test_she_remembers_images_predicted_right_and_all_of_a_class_without_any(toy):
     x_train, classes, classifier, _, x = toy
     labels = classes.copy()

@@ -20,6 +20,7 @@ from m3ae.data.evalsets.evalsets import check_evalset
 from m3ae.errors import UserError
 from m3ae.evaluate.archive import Archive, write_archive
 from m3ae.evaluate.features import extract_features, pool
+from m3ae.evaluate.heads.probes import run_probes
 from m3ae.evaluate.ood import run_ood
 from m3ae.evaluate.probe import run_probe
 from m3ae.evaluate.stored import Features, Layers
@@ -192,10 +193,28 @@ def test_features_of_another_data_set_are_refused(run):
     extract_features(run, MODEL)
     listing = run.paths.evalset("textures")
     listing.write_text(listing.read_text() + " ")
-    with pytest.raises(UserError, match=r"made from another textures than .* lists"):
-        Features(run, MODEL)
+    for archive in (Features, Layers):
+        with pytest.raises(UserError, match=r"made from another textures than .* lists"):
+            archive(run, MODEL)
     listing.unlink()  # features may be all that was brought
     Features(run, MODEL)
+
+
+def test_features_with_a_changed_byte_are_refused_before_a_probe_is_trained(run):
+    extract_features(run, MODEL)
+    path = run.paths.features(MODEL)
+    whole = path.read_bytes()
+    for archive, train in ((path, run_probe), (path, run_probes), (run.paths.layers(MODEL), run_probes)):
+        kept = archive.read_bytes()
+        archive.write_bytes(kept[:-1] + bytes([kept[-1] ^ 1]))
+        with pytest.raises(
+            UserError, match=rf"{archive.name}: expected the bytes \w{{12}} that .* got \w{{12}}"
+        ):
+            train(run, MODEL)
+        archive.write_bytes(kept)
+    assert path.read_bytes() == whole
+    run.paths.record(MODEL, "features").unlink()  # features may be all that was brought
+    run_probe(run, MODEL)
 
 
 def test_bf16_is_near_fp32_and_another_identity(run):

@@ -5,6 +5,7 @@ import pytest
 import scipy.spatial.distance
 import torch
 
+from m3ae.errors import UserError
 from m3ae.evaluate.auroc import auroc
 from m3ae.evaluate.linear import LinearProbe
 from m3ae.evaluate.probe import weights
@@ -95,3 +96,18 @@ def test_the_stored_classifier_gives_the_logits_of_the_probe():
     probe(x)  # moves the running statistics
     expected = probe.eval()(x).detach().numpy()
     np.testing.assert_allclose(Classifier(**weights(probe)).logits(x.numpy()), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_training_features_that_are_not_finite_are_named(wrong):
+    x = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
+    x[5, 1] = wrong
+    with pytest.raises(UserError, match=r"got NaN or infinity for training image 5"):
+        fit_gaussians(x, np.arange(8) % 2)
+
+
+def test_features_that_do_not_vary_carry_no_distance():
+    x, classes = np.ones((8, 3), np.float32), np.arange(8) % 2
+    gaussians = fit_gaussians(x, classes)
+    assert gaussians.rank == 0
+    assert mahalanobis_score(2 * x, gaussians).tolist() == [0.0] * 8

@@ -1,5 +1,7 @@
 """Tables and verdicts come from records alone, and say "not run" where there is none."""
 
+import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ from sklearn.metrics import roc_auc_score
 import made_records as made
 from m3ae.config import Run, load_run
 from m3ae.errors import UserError
+from m3ae.records import content_hash
 from m3ae.report.differences import differences, shown
 from m3ae.report.format import interval, percent, rounded, signed
 from m3ae.report.markdown import write_table
@@ -238,3 +241,19 @@ def test_numbers_are_written_with_sensible_digits():
     assert [rounded(41.26), signed(-1.25), signed(3.0)] == ["41.3", "−1.2", "+3.0"]
     assert [interval(-1, 2.04), interval(None, 1.0)] == ["[−1.0, 2.0]", "-"]
     assert [shown(1.5e-4), shown(""), shown([0.2, 1.0]), shown(None)] == ["0.00015", "-", "0.2, 1", "null"]
+
+
+@pytest.mark.parametrize("broken", [{"low": 70.0}, {"high": 10.0}, {"low": -math.inf}, {"value": math.nan}])
+def test_no_table_is_made_with_a_number_that_has_no_interval(run, broken):
+    path = made.write_probe(run, M3AE, "digit", made.hits(0.44))
+    figure_table(run, "figure3")
+    content = json.loads(path.read_text())
+    content["metrics"]["accuracy"] |= broken
+    content["sha256"] = content_hash({key: value for key, value in content.items() if key != "sha256"})
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"accuracy: expected an interval around"):
+        figure_table(run, "figure3")
+    del content["metrics"]["accuracy"]["low"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"not a record \(metrics.accuracy.low: Field required"):
+        figure_table(run, "figure3")

@@ -16,7 +16,7 @@ from m3ae.errors import UserError
 from m3ae.evaluate.archive import write_archive
 from m3ae.evaluate.linear import LinearProbe, fit, is_correct
 from m3ae.evaluate.metrics import accuracy
-from m3ae.evaluate.stored import Features
+from m3ae.evaluate.stored import Features, checked_sha256
 from m3ae.files import sha256_of
 from m3ae.records import Record, provenance
 
@@ -41,7 +41,10 @@ def run_probe(run: Run, model: str) -> None:
     started = time.time()
     run.model(model)
     features = Features(run, model)
-    inputs = {"weights": features.facts["inputs"]["weights"], "features": sha256_of(features.path)}
+    inputs = {
+        "weights": features.facts["inputs"]["weights"],
+        "features": checked_sha256(features, run, model),
+    }
     tasks = tqdm(run.settings.probe.tasks, desc=f"probes of {model}", disable=None)
     results = {task.name: probe_task(run, features, task) for task in tasks}
     settings = run.stage("probe", model)

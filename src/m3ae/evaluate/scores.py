@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from m3ae.errors import UserError
+
 FloatFeatures = Float[np.ndarray, "count width"]
 
 
@@ -28,9 +30,15 @@ def fit_gaussians(features: FloatFeatures, classes: Int[np.ndarray, " count"]) -
     """Class means, and the mean of the per-class covariances, from training features (float64).
 
     Every class weighs the same, whatever its size; a class's covariance is divided by its count.
-    A class without images has no distribution.
+    A class without images has no distribution. Raises UserError for features that are not finite.
     """
     x = features.astype(np.float64)
+    if not np.isfinite(x).all():
+        row = int(np.flatnonzero(~np.isfinite(x).all(axis=1))[0])
+        raise UserError(
+            f"Mahalanobis: expected finite features, got NaN or infinity for training image {row}; "
+            "make the features again, or look for NaN in the weights"
+        )
     members = [x[classes == label] for label in np.unique(classes)]
     covariances = (np.cov(group, rowvar=False, bias=True).reshape(x.shape[1], -1) for group in members)
     shared = sum(covariances, start=np.zeros((x.shape[1], x.shape[1]))) / len(members)

@@ -25,21 +25,7 @@ class Features(Archive):
                 f"{path}: made from weights {weights[:12]}, but {run.paths.record(model, 'pretrain')} "
                 f"speaks of {trained[:12]}; make it again with: m3ae {self.command}"
             )
-
-        self.check_data(run)
-
-    def check_data(self, run: Run) -> None:
-        """Raise UserError if an evaluation set is another than when the features were made.
-
-        A set whose listing is not here says nothing: features may be all that was brought.
-        """
-        for dataset in run.eval_datasets:
-            listing = run.paths.evalset(dataset)
-            if listing.is_file() and sha256_of(listing) != self.facts["inputs"].get(dataset):
-                raise UserError(
-                    f"{self.path}: made from another {dataset} than {listing} lists; "
-                    f"make it again with: m3ae {self.command}"
-                )
+        check_data(self, run)
 
     def features(self, dataset: str, split: str) -> Float[np.ndarray, "count width"]:
         """Features of a split, row i = image i."""
@@ -56,6 +42,36 @@ class Features(Archive):
                 "mend the set or its entry in config/datasets.yaml"
             )
         return labels
+
+
+def check_data(archive: Archive, run: Run) -> None:
+    """Raise UserError if an evaluation set is another than when the archive was made.
+
+    A set whose listing is not here says nothing: features may be all that was brought.
+    """
+    for dataset in run.eval_datasets:
+        listing = run.paths.evalset(dataset)
+        if listing.is_file() and sha256_of(listing) != archive.facts["inputs"].get(dataset):
+            raise UserError(
+                f"{archive.path}: made from another {dataset} than {listing} lists; "
+                f"make it again with: m3ae {archive.command}"
+            )
+
+
+def checked_sha256(archive: Archive, run: Run, model: str) -> str:
+    """SHA-256 of `features.safetensors` or `layers.safetensors`.
+
+    Raises UserError if the record of `features` speaks of other bytes; without a record nothing does.
+    """
+    path, found = run.paths.record(model, "features"), sha256_of(archive.path)
+    stated = read_record(path).provenance if path.is_file() else {}
+    recorded = stated.get(f"{archive.path.stem}_sha256", found)
+    if found != recorded:
+        raise UserError(
+            f"{archive.path}: expected the bytes {recorded[:12]} that {path} speaks of, got {found[:12]}; "
+            f"make it again with: m3ae {archive.command}"
+        )
+    return found
 
 
 def recorded_weights(run: Run, model: str) -> str:
@@ -98,6 +114,7 @@ class Layers(Archive):
                 f"{self.path}: made from weights {weights[:12]}, expected {trained[:12]}; "
                 f"make it again with: m3ae {self.command}"
             )
+        check_data(self, run)
 
     def representations(self, dataset: str, split: str) -> dict[str, Float[np.ndarray, "count width"]]:
         """Features by the name of block (1 is the last) and pooling: `block1/cls`, `block1/mean`, ..."""

@@ -1,11 +1,12 @@
 """Records as the report reads them: absent ones are None, and none of other settings gets in."""
 
+import math
 from functools import lru_cache
 from pathlib import Path
 
 from m3ae.config import Run
 from m3ae.errors import UserError
-from m3ae.records import Record, read_record
+from m3ae.records import Metric, Record, read_record
 from m3ae.report.differences import unequal
 
 FIGURES = ("pretrain", "heldout", "features", "probe", "ood", "concepts")
@@ -25,7 +26,8 @@ STAGES = (
 def find_record(run: Run, model: str, stage: str) -> Record | None:
     """The record of ``stage`` (``pretrain``, ``probe-digit``, ...), or None where nothing was run.
 
-    Raises UserError if it is broken or was made with other settings than the run's.
+    Raises UserError if it is broken, was made with other settings than the run's, or has a number without an
+    interval: no table and no chart is made with one.
     """
     path = run.paths.record(model, stage)
     if model not in run.models or not path.is_file():
@@ -44,7 +46,19 @@ def find_record(run: Run, model: str, stage: str) -> Record | None:
 @lru_cache(maxsize=512)
 def read_once(path: Path, folder: Path, state: tuple[int, ...]) -> Record:
     """The record in the ``state`` that a file has: a table asks for it once per metric."""
-    return read_record(path)
+    record = read_record(path)
+    for name, metric in record.metrics.items():
+        check_interval(path, name, metric)
+    return record
+
+
+def check_interval(path: Path, name: str, metric: Metric) -> None:
+    """Raise UserError for a number without an interval."""
+    if not -math.inf < metric.low <= metric.value <= metric.high < math.inf:  # false of NaN
+        raise UserError(
+            f"{path}: {name}: expected an interval around {metric.value}, got [{metric.low}, {metric.high}]; "
+            f"remove it and make it again: snakemake {path}"
+        )
 
 
 def record_path(run: Run, model: str, stage: str) -> Path:

@@ -75,8 +75,14 @@ def fit(
 ) -> Fitted:
     """Read the training features once (a memory map may be larger than memory) and keep what scores need.
 
-    Raises UserError for no images, labels that the classifier does not know, or features that are not finite.
+    Raises UserError for no images, a single class, labels that the classifier does not know, or features that
+    are not finite.
     """
+    if len(classifier.bias) < 2:
+        raise UserError(
+            f"scores: expected a classifier of at least two classes, got {len(classifier.bias)}; "
+            "nothing is told apart by one; choose another task"
+        )
     counts = np.bincount(classes.clip(min=0), minlength=len(classifier.bias))[: len(classifier.bias)]
     rows = range(0, len(x_train), BATCH)
     statistics = collect(((x_train[i : i + BATCH], classes[i : i + BATCH]) for i in rows), counts)

@@ -67,4 +67,4 @@ def alpha(fitted: Fitted) -> float:
         part = h[i : i + 8192].astype(np.float64)
         largest += fitted.head(part).max(axis=1).sum()
         norms += fitted.once(complement).norm(part).sum()
-    return float(largest / norms)
+    return float(largest / norms) if norms else 0.0  # a bank of one image leaves nothing over

@@ -19,8 +19,7 @@ from m3ae.evaluate.heads.logistic import fit_logistic
 from m3ae.evaluate.heads.sweep import Grid, sweep
 from m3ae.evaluate.linear import is_correct
 from m3ae.evaluate.metrics import accuracy, percent
-from m3ae.evaluate.stored import Features, Layers
-from m3ae.files import sha256_of
+from m3ae.evaluate.stored import Features, Layers, checked_sha256
 from m3ae.records import Metric, Record, provenance
 
 Inputs = Float[np.ndarray, "count width"]
@@ -58,8 +57,8 @@ def run_probes(run: Run, model: str) -> None:
     features, layers = Features(run, model), Layers(run, model)
     inputs = {
         "weights": features.facts["inputs"]["weights"],
-        "features": sha256_of(features.path),
-        "layers": sha256_of(layers.path),
+        "features": checked_sha256(features, run, model),
+        "layers": checked_sha256(layers, run, model),
     }
     for task in tqdm(run.settings.probe.tasks, desc=f"more probes of {model}", disable=None):
         data = data_of(features, layers, task)

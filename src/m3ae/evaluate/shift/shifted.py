@@ -13,7 +13,7 @@ from m3ae.config import Run
 from m3ae.config.evaluation import Task
 from m3ae.data.evalsets.evalsets import EvalImages
 from m3ae.data.images import normalise, view
-from m3ae.evaluate.features import BATCH, encode, pool
+from m3ae.evaluate.features import BATCH, encode, finite, pool
 from m3ae.evaluate.metrics import mean_share
 from m3ae.evaluate.ood import classifier_of, open_probes
 from m3ae.evaluate.scores import Classifier
@@ -115,7 +115,7 @@ def features_of(run: Run, model: str, encoder: M3AE, views: Views) -> Float[np.n
     pooled = []
     for start in range(0, len(views), BATCH):
         batch = normalise(views[start : start + BATCH], image.mean, image.std)
-        pooled.append(pool(encode(run, encoder, batch), pooling).float().cpu().numpy())
+        pooled.append(finite(pool(encode(run, encoder, batch), pooling), "corrupted images"))
     return np.concatenate(pooled)
 
 
