@@ -81,7 +81,55 @@ MISTAKES = {
     ),
     "a row without a model": (
         {"rows": ["m3ae-b10"]},
-        r"rows: expected one of models \(.*m3ae-b100.*\), got 'm3ae-b10'",
+        r"rows: expected one of models \(.*m3ae-b100.*\), got 'm3ae-b10'; did you mean 'm3ae-b100'\?",
+    ),
+    "a row that stands twice": (
+        {"rows": ["m3ae-b100", "mae-b100", "m3ae-b100"]},
+        r"rows: expected each row once, got 'm3ae-b100' twice",
+    ),
+    "a row without its size": (
+        {"models": {"m3ae-b3": {"method": "m3ae", "epochs": 3}}},
+        r"models\.m3ae-b3\.size: missing",
+    ),
+    "a row that is a word": (
+        {"models": {"m3ae-b3": "m3ae"}},
+        r"models\.m3ae-b3: expected keys with values \(epochs, method, .*\), got 'm3ae' \(str\)",
+    ),
+    "a row of no size": (
+        {"models": {"m3ae-xl3": {"method": "m3ae", "size": "xl", "epochs": 3}}},
+        r"models\.m3ae-xl3\.size: expected one of architecture\.sizes \(s, b, l, h\), got 'xl'",
+    ),
+    "a row without end": (
+        {"models": {"m3ae-b3": {"method": "m3ae", "size": "b", "epochs": float("inf")}}},
+        r"models\.m3ae-b3\.epochs: expected a finite number",
+    ),
+    "a text mask ratio of a model that reads no text": (
+        {"models": {"mae-b100": {"text_mask_ratio": 0.5}}},
+        r"models\.mae-b100\.text_mask_ratio: expected none, .* of method mae \(of m3ae alone\), got 0\.5",
+    ),
+    "a share of captions for labels": (
+        {"models": {"supervised-b": {"paired_share": 0.5}}},
+        r"models\.supervised-b\.paired_share: expected none, .*\(of m3ae and clip alone\), got 0\.5",
+    ),
+    "texts for CLIP": (
+        {"models": {"clip-b": {"texts": 0.5}}},
+        r"models\.clip-b\.texts: expected none, .* got 0\.5",
+    ),
+    "a name that leads out of the folder": (
+        {"models": {"../mae": {"method": "mae", "size": "b", "epochs": 3}}},
+        r"models: expected names of letters, .* got '\.\./mae'; rename the row",
+    ),
+    "a name of a repeat": (
+        {"models": {"mae-b100-seed43": {"method": "mae", "size": "b", "epochs": 3}}},
+        r"models: expected names .* without '-seed', .* got 'mae-b100-seed43'",
+    ),
+    "a further seed that is the first": (
+        {"repeats": {"mae-b100": [43, 42]}},
+        r"repeats\.mae-b100: expected seeds other than the row's own \(42\), each once, got 42 twice",
+    ),
+    "a further seed of no row": (
+        {"repeats": {"mae-b10": [43]}},
+        r"repeats: expected one of models .*did you mean 'mae-b100'\?",
     ),
     "a further seed of weights that are taken": (
         {"supervised": {"weights": "deit_base_patch16_224"}, "repeats": {"supervised-b": [43]}},

@@ -134,6 +134,8 @@ def reason(finding: Any, keys: list[str]) -> str:
         return "missing; this key has no default"
     if kind == "value_error":
         return str(finding["ctx"]["error"])
+    if kind == "model_type":
+        message = f"expected keys with values ({', '.join(fields_at(keys))})"
     hint = ""
     if isinstance(value, str) and kind in ("float_type", "int_type"):
         hint = number_hint(value)

@@ -8,9 +8,10 @@ from m3ae.config.base import Count, Positive, Settings
 from m3ae.config.data import Data
 from m3ae.config.evaluation import Check, Concepts, Features, Ood, Probe, Statistics
 from m3ae.config.extended import Extended
+from m3ae.config.grid import check_grid, known
 from m3ae.config.language import Language
 from m3ae.config.pictures import Attended, Clusters
-from m3ae.config.rows import settings_of_row, taken_weights
+from m3ae.config.rows import settings_of_row
 from m3ae.config.training import Architecture, Clip, Heldout, Model, Pretrain, Supervised
 
 
@@ -56,10 +57,7 @@ class RunSettings(Settings):
     @model_validator(mode="after")
     def parts_fit(self) -> Self:
         """Check what no single field can know."""
-        for row in self.rows:
-            known(row, self.models, "rows", "models")
-        for name, model in self.models.items():
-            known(model.size, self.architecture.sizes, f"models.{name}.size", "architecture.sizes")
+        check_grid(self)
         tasks = [task.name for task in self.probe.tasks]
         for pair in self.ood.pairs:
             known(pair.task, tasks, f"ood.pairs.{pair.name}.task", "probe.tasks")
@@ -70,13 +68,6 @@ class RunSettings(Settings):
                 raise ValueError(
                     f"architecture: {name} has width {size.width} and {size.heads} heads; "
                     "expected a width that both the heads and 4 divide"
-                )
-        for name in self.repeats:
-            known(name, self.models, "repeats", "models")
-            if weights := taken_weights(self, self.models[name]):
-                raise ValueError(
-                    f"repeats.{name}: expected a row that is trained, but its weights are taken ({weights}): "
-                    "a further seed changes nothing; remove it, or set supervised.weights to null"
                 )
         for name in self.rows:
             check_row(name, settings_of_row(self, self.models[name]))
@@ -116,9 +107,3 @@ def check_row(name: str, row: RunSettings) -> None:
             f"architecture.patch_px: expected a divisor of data.image.size_px = {image.size_px}, "
             f"got {row.architecture.patch_px} ({name})"
         )
-
-
-def known(name: str, choices: "dict | list", key: str, where: str) -> None:
-    """Raise unless ``name``, given at ``key``, is one of ``where``'s."""
-    if name not in choices:
-        raise ValueError(f"{key}: expected one of {where} ({', '.join(choices)}), got {name!r}")

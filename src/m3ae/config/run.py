@@ -6,15 +6,13 @@ from typing import Any
 
 from m3ae.config.evaluation import EvalSplit, Task
 from m3ae.config.extended import Extended
+from m3ae.config.grid import SEED
 from m3ae.config.models import RunSettings
 from m3ae.config.paths import Paths
 from m3ae.config.rows import READS_WORDS, REBUILDS, settings_of_row
 from m3ae.config.stages import splits_of, stage_settings
 from m3ae.config.training import Model
 from m3ae.errors import UserError
-
-SEED = "-seed"
-"""Between a row's name and the seed of a repeat."""
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from m3ae.config import Run
+from m3ae.config.grid import SEED
 from m3ae.config.printed import NUMBERS
-from m3ae.config.run import SEED
 from m3ae.errors import UserError
 
 CELL = ["panel", "row", "model", "metric"]
