@@ -1,0 +1,57 @@
+"""docs/results.md says what the records say: its orderings, one by one, as the report prints them."""
+
+import re
+
+import pytest
+
+from m3ae.config import load_run
+from m3ae.report.verdicts import DEVIATES, HOLDS, NOT_RESOLVED, orderings
+from small_project import CHECKOUT
+
+PAGE = (CHECKOUT / "docs/results.md").read_text()
+WORDS = {HOLDS: "holds", DEVIATES: "**does not hold**", NOT_RESOLVED: "not resolved"}
+ROWS = [
+    ("M3AE > MAE, ViT-B, 100 epochs, linear accuracy", "M3AE > MAE", "cifar100", "accuracy"),
+    (
+        "M3AE > MAE, ViT-L, 25 epochs, linear accuracy",
+        "M3AE, ViT-L, 25 epochs > MAE, ViT-L, 25 epochs",
+        "cifar100",
+        "accuracy",
+    ),
+    ("M3AE with 10 % of the captions > MAE", "M3AE, 10 % paired > MAE", "cifar100", "accuracy"),
+    ("CLIP > M3AE", "CLIP > M3AE", "cifar100", "accuracy"),
+    ("supervised > CLIP", "Supervised > CLIP", "cifar100", "accuracy"),
+    ("M3AE > MAE, Mahalanobis AUROC", "M3AE > MAE", "cifar100-cifar10", "mahalanobis_auroc"),
+    ("M3AE > MAE, maximum softmax probability", "M3AE > MAE", "cifar100-cifar10", "msp_auroc"),
+    ("M3AE > MAE, accuracy (ours)", "M3AE > MAE", "cifar10", "accuracy"),
+    ("M3AE > MAE, mean average precision (ours)", "M3AE > MAE", "", "mean_average_precision"),
+]
+
+
+def page_rows():
+    """Cells of the table of orderings, by their first."""
+    lines = [
+        re.split(r" \| ", line.strip("| ")) for line in PAGE.splitlines() if " > " in line and "|" in line
+    ]
+    return {cells[0]: cells[1:] for cells in lines}
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
+def test_an_ordering_is_the_records(in_project, row):
+    name, ordering, subject, metric = row
+    table = orderings(load_run("photos"))
+    found = table[(table.ordering == ordering) & (table.subject == subject) & (table.metric == metric)].iloc[
+        0
+    ]
+    _, difference, verdict = page_rows()[name]
+    number = f"{found.difference:+.1f} [{found.low:+.1f}, {found.high:+.1f}]"
+    assert difference.replace(" points", "").removesuffix(", three seeds") == number
+    assert verdict == WORDS[found.verdict]
+
+
+def test_every_ordering_of_the_paper_that_was_run_is_on_the_page(in_project):
+    table = orderings(load_run("photos"))
+    run = table[(table.source != "ours") & table.difference.notna()]
+    named = {row[1:] for row in ROWS}
+    assert set(zip(run.ordering, run.subject, run.metric, strict=True)) <= named
+    assert set(page_rows()) == {row[0] for row in ROWS}
