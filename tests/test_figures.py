@@ -1,5 +1,6 @@
 """Charts show what the records say, and are the same byte for byte."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from m3ae.errors import UserError
 from m3ae.report import figure3, figure6, style
 from m3ae.report.curves import LOSSES, curves_table
 from m3ae.report.figures import FIGURES, make_figure
+from m3ae.report.names import place_names
 from m3ae.report.tables import figure_table
 
 
@@ -109,6 +111,50 @@ def test_toy_numbers_never_share_an_axis_with_the_papers(run):
     names = [text.get_text() for text in together[0].texts]
     assert "M3AE 62.0, paper 59.4" in names
     assert "CLIP 69.0" in names
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_names_in_figure_3_stay_inside_and_off_each_other(run, seed):
+    """Accuracies of any size, in intervals that cross."""
+    made.write_everything(run)
+    points = figure3.points(run, figure_table(run, "figure3"))
+    rng = np.random.default_rng(seed)
+    ours, half = rng.uniform(14, 20, len(points)), rng.uniform(1, 3, len(points))
+    points = points.assign(ours=ours, low=ours - half, high=ours + half)
+    with style.theme():
+        figure = figure3.draw(run, points, 17.0)
+        figure.draw_without_rendering()
+        for axes in figure.axes:
+            frame, boxes = axes.get_window_extent(), [text.get_window_extent() for text in axes.texts]
+            assert all(frame.x0 <= box.x0 and box.x1 <= frame.x1 for box in boxes)
+            assert all(frame.y0 <= box.y0 and box.y1 <= frame.y1 for box in boxes)
+            assert not any(one.overlaps(two) for one, two in itertools.combinations(boxes, 2))
+
+
+def test_a_name_stands_beside_its_point_off_the_line_that_passes_there():
+    from matplotlib.figure import Figure
+
+    axes = Figure().subplots()
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    free, crossed = (
+        axes.annotate("name", (0.2, y), (0, 0), textcoords="offset points", va="center") for y in (0.2, 0.6)
+    )
+    axes.plot([0.22, 1.0], [0.6, 0.6])
+    place_names([free, crossed])
+    (x, y), line = free.xyann, axes.transData.transform((0.5, 0.6))[1]
+    box = crossed.get_window_extent()
+    assert (x > 0, y) == (True, 0)
+    assert line < box.y0 or line > box.y1
+
+
+def test_both_numbers_of_the_later_version_are_drawn(run):
+    """It prints M3AE as 61.3, and as 58.8 at 100 % paired."""
+    points = figure3.points(run, figure_table(run, "figure3"))
+    with style.theme():
+        paper = figure3.draw(run, points, None).axes[1]
+    assert "M3AE 59.4 (v3 61.3, 58.8)" in [text.get_text() for text in paper.texts]
+    dots = [line for line in paper.lines if line.get_marker() == "."]
+    assert {61.3, 58.8, 44.6} <= {y for line in dots for y in line.get_ydata()}
 
 
 def test_alt_texts_tell_the_numbers(run):

@@ -76,7 +76,8 @@ def draw_bars(axes: "Axes", run: Run, panel: str, cells: list[dict[Any, Any]], *
         kind, x = place(run, panel, cell, names)
         value, colour = cell["ours" if ours else "paper_v1"], style.COLOURS[kind]
         if absent(value):
-            axes.annotate("-", (x, 0), (0, 2), textcoords="offset points", ha="center", color=style.GREY)
+            dash: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "fontsize": 18}
+            axes.annotate("-", (x, 0), (0, 3), color=style.GREY, **dash)
             continue
         look: dict[str, Any] = {"color": colour} if ours else {"facecolor": "white", "edgecolor": colour}
         axes.bar(x, value, BAR * 0.92, linewidth=1.4, **look)

@@ -75,6 +75,8 @@ def draw_ours(axes: "Axes", ratios: list[float], cells: list[dict[Any, Any]]) ->
 
 def draw_paper(axes: "Axes", ratios: list[float], cells: list[dict[Any, Any]]) -> None:
     """Hollow points of both versions."""
+    from matplotlib.patheffects import withStroke
+
     for column, (name, marker, dashes) in VERSIONS.items():
         look: dict[str, Any] = {"color": style.COLOURS["M3AE"], "marker": marker, "linestyle": dashes}
         values = [cell[column] for cell in cells]
@@ -82,6 +84,6 @@ def draw_paper(axes: "Axes", ratios: list[float], cells: list[dict[Any, Any]]) -
     for ratio, cell in zip(ratios, cells, strict=True):
         values = sorted({cell[column] for column in VERSIONS})
         for value, offset in zip(values[::-1], (8, -16), strict=False):
-            text = percent(value)
-            axes.annotate(text, (ratio, value), (0, offset), color=style.GREY, **BESIDE)
+            text, over = percent(value), [withStroke(linewidth=3, foreground="white")]
+            axes.annotate(text, (ratio, value), (0, offset), color=style.GREY, path_effects=over, **BESIDE)
     axes.legend(frameon=False, loc="lower right", fontsize=10)
