@@ -24,13 +24,14 @@ COUNTS = {
     "cifar10": {"train": 50_000, "test": 10_000},
     "cifar100": {"train": 50_000, "test": 10_000},
     "svhn": {"train": 73_257, "test": 26_032, "extra": 531_131},
+    "mnist": {"train": 60_000, "test": 10_000},
     "dtd": {"train": 1_880, "val": 1_880, "test": 1_880},
     "tiny-imagenet": {"train": 100_000, "val": 10_000},
 }
 NUM_CLASSES = {
     **dict.fromkeys(["imagenet-1k", "imagenet-v2", "imagenet-sketch"], 1000),
     **dict.fromkeys(["imagenet-r", "imagenet-a", "tiny-imagenet"], 200),
-    **{"cifar10": 10, "cifar100": 100, "svhn": 10, "dtd": 47},
+    **{"cifar10": 10, "cifar100": 100, "svhn": 10, "mnist": 10, "dtd": 47},
 }
 
 
