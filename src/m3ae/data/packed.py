@@ -65,7 +65,7 @@ def finding(packed: Path) -> str | None:
     try:
         with reading(packed):
             for shard, file in tars(packed, read_manifest(packed.with_name(MANIFEST))):
-                check(packed, shard, hashlib.file_digest(file, "sha256").hexdigest())
+                check(packed, shard, hashlib.sha256(file.read()).hexdigest())
     except UserError as error:
         return str(error)
     return None
