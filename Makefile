@@ -5,8 +5,8 @@ VENV := .venv
 SUPPORTED := import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))
 PYTHON ?= $(shell for p in python3 python3.12 python3.11; do $$p -c '$(SUPPORTED)' 2>/dev/null && echo $$p && break; done)
 RUN ?= tiny
-# One more than there are cores, for many tests wait: for a time limit, a server, a killed process
-WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$(( n < 4 ? n + 1 : 4 )))
+# Two more than there are cores, for many tests wait: for a time limit, a server, a killed process
+WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$(( n < 4 ? n + 2 : 6 )))
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # img2dataset's image library must not look for updates
 export NO_ALBUMENTATIONS_UPDATE := 1

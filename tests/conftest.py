@@ -11,12 +11,15 @@ from jaxtyping import install_import_hook
 install_import_hook(["m3ae.model", "m3ae.data.stream"], "beartype.beartype")
 
 PROJECT = Path(__file__).parents[1]
+LONGEST = ("workflow", "engine", "hostile_photos", "train", "determinism", "cluster", "download", "safety")
+"""Files of tests that take more than half a minute, the longest first."""
 
 
 def pytest_collection_modifyitems(items):
-    """Files with slow tests first: a long one that begins last would keep the other processes waiting."""
+    """Long files first, then those with slow tests: one that begins last would keep the others waiting."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    order = {f"test_{name}.py": number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: (order.get(item.path.name, len(order)), item.path not in slow))
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,7 @@ LAYERS = {
     "evaluate": {"errors", "files", "records", "config", "data", "model", "torchvision_ops"},
     "report": {"errors", "files", "records", "config", "data", "train", "evaluate"},
     "provenance": {"errors", "files", "records", "config"},
-    "artifacts": {"errors", "files", "records", "config"},
+    "artifacts": {"errors", "files", "records", "config", "data"},
     "torchvision_ops": set(),
     "pretrained": {"errors", "files", "records", "config", "data", "model", "torchvision_ops"},
     "cli": {

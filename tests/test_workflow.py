@@ -77,7 +77,7 @@ def test_the_whole_of_each_run_can_be_planned(tmp_path, monkeypatch, name, model
     assert rules["heldout"] == models - 2
     assert rules.get("concepts", 0) == (models if run.settings.concepts else 0)
     assert rules.get("pointing", 0) == (name == "tiny")  # places are known of scenes that are made here
-    assert rules.get("evalset", 0) == {"tiny": 0, "photos": 3, "paper": 9}[name]
+    assert rules.get("evalset", 0) == {"tiny": 0, "photos": 3, "paper": 10}[name]
     assert rules.get("made_evalsets", 0) == (name == "tiny")  # all at once
     for rule in (
         "source",
