@@ -8,6 +8,8 @@ RUN ?= tiny
 # Two more than there are cores, for many tests wait: for a time limit, a server, a killed process
 WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$(( n < 4 ? n + 2 : 6 )))
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+# Compiled modules are kept, whatever the environment says: every job of the workflow starts sooner
+export PYTHONDONTWRITEBYTECODE :=
 # img2dataset's image library must not look for updates
 export NO_ALBUMENTATIONS_UPDATE := 1
 

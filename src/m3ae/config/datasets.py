@@ -1,5 +1,6 @@
 """The registry of evaluation sets: ``config/datasets.yaml``."""
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -114,19 +115,35 @@ class Dataset(Settings):
 
 def load_datasets() -> dict[str, Dataset]:
     """The whole registry."""
-    entries = read_yaml(REGISTRY)
+    entries = registry()
     return {name: validate(name, entry) for name, entry in entries.items()}
 
 
 def load_dataset(name: str) -> Dataset:
     """The registry's entry ``name``."""
-    entries = read_yaml(REGISTRY)
+    entries = registry()
     if name not in entries:
         raise UserError(
             f"data set {name!r}: expected an entry of {REGISTRY} ({', '.join(entries)})"
             f"{nearest(name, list(entries))}"
         )
     return validate(name, entries[name])
+
+
+def registry() -> dict[str, Any]:
+    """The entries as they are written, parsed once for each state of the file: a plan asks a hundred times."""
+    try:
+        found = REGISTRY.stat()
+        state = (found.st_mtime_ns, found.st_size, found.st_ino)
+    except OSError:
+        state = ()
+    return parsed(REGISTRY.absolute(), state)
+
+
+@lru_cache(maxsize=8)
+def parsed(path: Path, state: tuple[int, ...]) -> dict[str, Any]:
+    """The registry at ``path`` in the ``state`` that the file has."""
+    return read_yaml(REGISTRY)
 
 
 def validate(name: str, entry: Any) -> Dataset:

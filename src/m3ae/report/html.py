@@ -17,6 +17,7 @@ VERDICTS = {
     "ordering holds": "good",
     "deviates": "bad",
     "not resolved": "open",
+    "not compared": "none",
     "not run": "none",
 }
 """How a verdict looks: its name is always written out, colour only repeats it."""

@@ -10,16 +10,20 @@ from m3ae.report.format import NOTHING
 from m3ae.report.results import record_path
 
 
-def log_of(record: Path) -> Path:
-    """The log of the rule that wrote a record: ``logs/{run}/{model}/{stage}.log``, as in the workflow."""
-    _, run, model, name = record.parts[-4:]
-    return Path("logs") / run / model / f"{Path(name).stem.partition('-')[0]}.log"
+def log_of(run: Run, record: Path) -> Path:
+    """The log of the rule that wrote a record: ``logs/{run}/{model}/{stage}.log``, as in the workflow.
+
+    Where it is not here, for git has none: the reference step log of the model's training, if there is one.
+    """
+    model, stage = record.parent.name, record.stem.partition("-")[0]
+    own = Path("logs") / run.name / model / f"{stage}.log"
+    return own if own.is_file() else run.paths.reports / "logs" / f"{model}.jsonl"
 
 
 def sources(run: Run, model: str, stage: str) -> Markup:
     """Links to a cell's record and log, those that are there; "-" where nothing was run."""
     record = record_path(run, model, stage)
-    found = {"record": record, "log": log_of(record)}
+    found = {"record": record, "log": log_of(run, record)}
     links = [
         Markup('<a href="../../{}" aria-label="{} of {} {}">{}</a>').format(
             path.as_posix(), word, model, stage, word

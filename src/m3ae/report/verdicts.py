@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 REPRODUCED, HOLDS, DEVIATES = "reproduced", "ordering holds", "deviates"
-NOT_RESOLVED, NOT_RUN = "not resolved", "not run"
+NOT_RESOLVED, NOT_RUN, NOT_COMPARED = "not resolved", "not run", "not compared"
 WEAKEST_FIRST = [DEVIATES, NOT_RESOLVED, HOLDS]
 ITEMS = (("correct",), ("labels", "scores", "images"), ("in", "out"))
 """Names of a metric's per-item values: of an accuracy, of a mean average precision, of an AUROC."""
@@ -29,7 +29,7 @@ def cell_verdict(run: Run, figure: str, cell: Mapping[Any, Any], ours: float | N
 
     A comparable run is held to the number (within `check.tolerance_points`), every other run to the
     orderings of the cell's panel that the cell takes part in. The weakest verdict counts; an ordering
-    whose other side was not run judges nothing, and where none is left the verdict is empty.
+    whose other side was not run judges nothing: where none is left, the number is not compared.
     """
     if ours is None:
         return NOT_RUN
@@ -40,7 +40,7 @@ def cell_verdict(run: Run, figure: str, cell: Mapping[Any, Any], ours: float | N
     verdicts = [
         judge(difference(run, claim)) for claim in panel if cell["model"] in (claim.better, claim.worse)
     ]
-    return min(set(verdicts) - {NOT_RUN}, key=WEAKEST_FIRST.index, default="")
+    return min(set(verdicts) - {NOT_RUN}, key=WEAKEST_FIRST.index, default=NOT_COMPARED)
 
 
 def judge(found: Interval | None) -> str:
