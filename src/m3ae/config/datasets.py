@@ -131,7 +131,7 @@ def load_dataset(name: str) -> Dataset:
 
 
 def registry() -> dict[str, Any]:
-    """The entries as they are written, parsed once for each state of the file: a plan asks a hundred times."""
+    """The entries as they are written, parsed once for each state of the file: a plan asks often."""
     try:
         found = REGISTRY.stat()
         state = (found.st_mtime_ns, found.st_size, found.st_ino)
