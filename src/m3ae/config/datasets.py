@@ -134,10 +134,9 @@ def registry() -> dict[str, Any]:
     """The entries as they are written, parsed once for each state of the file: a plan asks often."""
     try:
         found = REGISTRY.stat()
-        state = (found.st_mtime_ns, found.st_size, found.st_ino)
     except OSError:
-        state = ()
-    return parsed(REGISTRY.absolute(), state)
+        return read_yaml(REGISTRY)  # which says what is wrong
+    return parsed(REGISTRY.absolute(), (found.st_mtime_ns, found.st_size, found.st_ino))
 
 
 @lru_cache(maxsize=8)
