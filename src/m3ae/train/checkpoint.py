@@ -17,11 +17,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor, distribute_tensor
 
 from m3ae.errors import UserError
 from m3ae.files import atomic_path, sha256_of, write_text
 from m3ae.train.kept import KEPT
+from m3ae.train.sharded import like, whole
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ def whole_state(model: nn.Module, optimizer: torch.optim.Optimizer, keep: bool =
     """The state on the processor, put together from all ranks; every rank must call this, and may drop it."""
     state = {}
     for name, value in state_tensors(model, optimizer):
-        whole = value.full_tensor() if isinstance(value, DTensor) else value
+        everything = whole(value)
         if keep:
-            state[name] = whole.cpu().contiguous()
+            state[name] = everything.cpu().contiguous()
     return state
 
 
@@ -151,11 +151,3 @@ def check_names(checkpoint: Checkpoint, names: set[str], model: nn.Module) -> No
             f"{checkpoint.tensors}: expected the state of this model ({odd} is in one of them alone); "
             f"remove {checkpoint.tensors.parent} to start anew"
         )
-
-
-def like(value: Tensor, parameter: Tensor) -> Tensor:
-    """A whole tensor as ``parameter`` lies on the ranks. Adam's step counts stay whole."""
-    value = value.to(parameter.device)
-    if isinstance(parameter, DTensor) and value.ndim:
-        return distribute_tensor(value, parameter.device_mesh, parameter.placements, src_data_rank=None)
-    return value

@@ -4,12 +4,12 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.distributed.tensor import DTensor
 
 from m3ae.data.stream.mixture import Counts
 from m3ae.train.objective import RowErrors
 from m3ae.train.part import Part
 from m3ae.train.precision import autocast
+from m3ae.train.sharded import whole
 from m3ae.train.spread import Spread
 
 
@@ -58,5 +58,4 @@ def train_step(
 
 def total_norm(tensors: list[Tensor]) -> Tensor:
     """The 2-norm of all values of ``tensors``, wherever their parts lie."""
-    norm = torch.nn.utils.get_total_norm(tensors)
-    return norm.full_tensor() if isinstance(norm, DTensor) else norm
+    return whole(torch.nn.utils.get_total_norm(tensors))
