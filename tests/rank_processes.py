@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
+import torch._dynamo  # what torch's own data-parallel module imports: once here, not once in every rank
+import torch.distributed.fsdp
 
 HANGS_S = 90  # a rank that is not done by then says where it is
 

@@ -91,14 +91,17 @@ def test_reports_are_made_without_torch():
     assert not modules & {"torch", "sklearn"}
 
 
-def test_reading_an_encoder_and_probing_it_import_no_compiler():
+def test_reading_an_encoder_probing_and_training_import_no_compiler():
     """torch._dynamo and sympy come with the first draw on "meta" and the first torch optimiser: 2 seconds."""
     modules = loaded_by(
         "import torch; from m3ae.model.m3ae import M3AE; from m3ae.model.architecture import Architecture; "
         "from m3ae.evaluate.lars import Lars\n"
         "with torch.device('meta'): M3AE(Architecture(32, 1, 2, image_px=32))\n"
         "weights = torch.ones(3, requires_grad=True); lars = Lars([weights], 0.1); lars.zero_grad()\n"
-        "weights.sum().backward(); lars.step()"
+        "weights.sum().backward(); lars.step()\n"
+        "from m3ae.train.loop import pretrain; from m3ae.train.optimizer import EagerAdamW\n"
+        "adamw = EagerAdamW([weights], fused=True); adamw.zero_grad(); weights.sum().backward(); adamw.step()\n"
+        "adamw.load_state_dict(adamw.state_dict())"
     )
     assert not modules & {"torch._dynamo", "sympy"}
 

@@ -17,7 +17,7 @@ from m3ae.train.build import build_model
 from m3ae.train.checkpoint import last_good, restore, save_checkpoint, whole_state
 from m3ae.train.loop import Training, pretrain
 from m3ae.train.machine import Machine
-from m3ae.train.optimizer import make_optimizer
+from m3ae.train.optimizer import EagerAdamW, make_optimizer
 from m3ae.train.ranks import Ranks
 from m3ae.train.schedule import Schedule, schedule_of
 from m3ae.train.signals import StopRequest
@@ -69,6 +69,23 @@ def test_decay_hits_linear_weights_and_norm_scales_alone(run):
     assert len(names) == sum(
         n.endswith("weight") and n != "word_embedding.weight" for n, _ in model.named_parameters()
     )
+
+
+def test_the_optimizer_is_torchs_adamw_to_the_bit(run):
+    """Its marks for torch.compile alone are left out."""
+    results = []
+    for optimizer_class in (EagerAdamW, torch.optim.AdamW):
+        torch.manual_seed(0)
+        layer = torch.nn.Linear(4, 4)
+        groups = [{"params": [layer.weight], "weight_decay": 0.1}, {"params": [layer.bias], "weight_decay": 0.0}]
+        optimizer = optimizer_class(groups, lr=0.01, betas=(0.9, 0.95), fused=True)
+        for _ in range(3):
+            optimizer.zero_grad()
+            layer(torch.randn(3, 4)).square().sum().backward()
+            optimizer.step()
+        optimizer.load_state_dict(optimizer.state_dict())
+        results.append((layer.state_dict(), optimizer.state_dict()))
+    torch.testing.assert_close(*results, rtol=0, atol=0)
 
 
 def test_first_weights_depend_on_the_seed_alone(run):
