@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
-import torch._dynamo  # what torch's own data-parallel module imports: once here, not once in every rank
-import torch.distributed.fsdp
+import torch._dynamo
+import torch.distributed.fsdp  # noqa: F401  # what torch spreads a model with imports both: once, not in each rank
 
 HANGS_S = 90  # a rank that is not done by then says where it is
 

@@ -100,8 +100,8 @@ def test_reading_an_encoder_probing_and_training_import_no_compiler():
         "weights = torch.ones(3, requires_grad=True); lars = Lars([weights], 0.1); lars.zero_grad()\n"
         "weights.sum().backward(); lars.step()\n"
         "from m3ae.train.loop import pretrain; from m3ae.train.optimizer import EagerAdamW\n"
-        "adamw = EagerAdamW([weights], fused=True); adamw.zero_grad(); weights.sum().backward(); adamw.step()\n"
-        "adamw.load_state_dict(adamw.state_dict())"
+        "adamw = EagerAdamW([weights], fused=True); adamw.zero_grad(); weights.sum().backward()\n"
+        "adamw.step(); adamw.load_state_dict(adamw.state_dict())"
     )
     assert not modules & {"torch._dynamo", "sympy"}
 

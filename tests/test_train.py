@@ -77,8 +77,10 @@ def test_the_optimizer_is_torchs_adamw_to_the_bit(run):
     for optimizer_class in (EagerAdamW, torch.optim.AdamW):
         torch.manual_seed(0)
         layer = torch.nn.Linear(4, 4)
-        groups = [{"params": [layer.weight], "weight_decay": 0.1}, {"params": [layer.bias], "weight_decay": 0.0}]
-        optimizer = optimizer_class(groups, lr=0.01, betas=(0.9, 0.95), fused=True)
+        decayed, others = (
+            {"params": [p], "weight_decay": w} for p, w in zip(layer.parameters(), (0.1, 0.0), strict=True)
+        )
+        optimizer = optimizer_class([decayed, others], lr=0.01, betas=(0.9, 0.95), fused=True)
         for _ in range(3):
             optimizer.zero_grad()
             layer(torch.randn(3, 4)).square().sum().backward()
