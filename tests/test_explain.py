@@ -138,12 +138,28 @@ def test_where_nothing_was_run_the_command_is_told(run):
     assert "add it to `rows` in config/few.yaml" in asked("figure3.m3ae-b100", "--run", "few")[1]
 
 
+def test_the_numbers_of_figures_7_and_9_have_names_before_they_are_run(run):
+    assert "figure9.mae-b100" in [cell.name for cell in all_cells(run)]
+    for name, stage in (("figure9.m3ae-b100.knn_accuracy", "clusters"), ("figure7.m3ae-b100", "pointing")):
+        found = explain(run, find_cell(run, name))
+        assert (found["ours"], found["verdict"]) == (None, "not run")
+        assert found["commands"] == [f"snakemake results/tiny/m3ae-b100/{stage}.json --config run=tiny"]
+
+
+def test_a_table_of_which_a_run_measures_nothing_says_so(in_project):
+    """Where the things on photographs are is known to nobody."""
+    code, text = asked("figure7.m3ae-b100", "--run", "photos")
+    assert code == 1
+    assert "run 'photos' measures nothing of figure7" in text and text.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("name", "close"),
     [
         ("figure3.m3ae-b10", "figure3.m3ae-b100,"),
         ("figure6.m3ae-b100", "figure6.m3ae-b100.mahalanobis, figure6.m3ae-b100.msp"),
         ("figure4.m3ae-l50", "figure4.epochs.m3ae-l50"),
+        ("figure9.m3ae-b10", "figure9.m3ae-b100"),
         ("nothing", "figure3, figure4"),
     ],
 )

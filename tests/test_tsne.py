@@ -1,16 +1,22 @@
 """Figure 9: neighbours and silhouette against scikit-learn's own, and a map from records alone."""
 
+import re
+
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from sklearn.metrics import silhouette_score
 from sklearn.neighbors import KNeighborsClassifier
 
 import made_records as made
+from m3ae.cli.main import main
 from m3ae.config import load_run
 from m3ae.errors import UserError
 from m3ae.evaluate import clusters
 from m3ae.evaluate.bootstrap import interval_of_difference
 from m3ae.records import read_record
+from m3ae.report.cells import find_cell
+from m3ae.report.explain import explain
 from m3ae.report.figure9 import INKS, NAMED, SHAPES, chart, clusters_table, make_figure9
 
 NUM, CLASSES = 140, 7
@@ -109,6 +115,19 @@ def test_the_figure_is_made_from_records_alone_with_the_paired_difference(run):
     assert found["low"] == pytest.approx(expected.low, abs=1e-4) and found["low"] > 0
     page = chart(run)
     assert "nearest neighbours" in page and "data:image/svg+xml" in page
+
+
+def test_every_number_of_the_figure_can_be_explained(run):
+    for row in clusters_table(run).dropna(subset="record").to_dict("records"):
+        found = explain(run, find_cell(run, f"figure9.{row['model']}.{row['metric']}"))
+        assert found["ours"] == {"value": row["ours"], "low": row["low"], "high": row["high"]}
+        assert [record["record"] for record in found["records"]] == [row["record"]]
+        assert found["commands"] == [f"snakemake {row['record']} --config run=tiny"]
+        assert (found["paper"], found["verdict"]) == ({}, "")
+    with pytest.raises(UserError, match=r"figure9\.m3ae-b100\.knn_accuracy, figure9\.m3ae-b100\.silhouette"):
+        find_cell(run, "figure9.m3ae-b100")
+    told = CliRunner().invoke(main, ["explain", "figure9.mae-b100.silhouette"]).output
+    assert re.search(r"ours +-?[\d.]+ \[.*\] \(95 % interval\), n = \d+; silhouette, -1 to 1\n", told)
 
 
 def test_no_two_classes_look_alike():

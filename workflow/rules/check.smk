@@ -21,6 +21,7 @@ rule check:
         ],
         heldout=rules.report.input.heldout,
         concepts=rules.report.input.concepts,
+        looks=[rules.figure7.input.pointing, rules.clusters.output],
         paper="config/paper_numbers.csv",
         reference=glob(f"tests/reference/{run.name}.json"),
     output:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 INDENT, WIDTH = 12, 110
 GLUE = "\N{NO-BREAK SPACE}"
+SHORT_UNITS = ("%", "points")
+"""Those that stand behind the number; what takes a phrase stands at the end of the line."""
 
 
 @click.command()
@@ -34,6 +36,7 @@ def explain(cell: str | None, run_name: str, listed: bool, as_json: bool) -> Non
       figure3.m3ae-b100                        a model's accuracy in Figure 3
       figure4.size.m3ae-l50                    where a figure has several panels
       figure6.m3ae-b100.mahalanobis            where it has several scores
+      figure9.m3ae-b100.silhouette             ours, of a figure that prints no number
       figure3.m3ae-b100.cifar10                on another task of the run
       probes.m3ae-b100.cifar100.knn            what the paper does not print
       orderings.figure3.m3ae-b100.over.mae-b100    a paired difference
@@ -116,8 +119,9 @@ def ours(facts: dict[str, Any]) -> str:
     share = f"{100 * facts['confidence']:g} % interval"
     records = facts["records"]
     numbers = ", ".join(dict.fromkeys(f"n = {record['n']}" for record in records))
-    unit = f" {records[0]['unit']}" if facts["cell"].partition(".")[0] != "orderings" else " points"
-    return f"{found['value']:g}{unit} [{found['low']:g}, {found['high']:g}] ({share}), {numbers}"
+    unit = records[0]["unit"] if facts["cell"].partition(".")[0] != "orderings" else "points"
+    short, long = (f" {unit}", "") if unit in SHORT_UNITS else ("", f"; {unit}")
+    return f"{found['value']:g}{short} [{found['low']:g}, {found['high']:g}] ({share}), {numbers}{long}"
 
 
 def of_record(record: dict[str, Any]) -> Iterator[str]:

@@ -15,6 +15,8 @@ from m3ae.report.targets import TARGETS
 
 SEVERAL_PANELS = "figure4"
 """The figure that prints one model in several panels."""
+RECORDS = {"figure7": "pointing", "figure9": "clusters"}
+"""Figures of which the paper prints no number, and the record that has ours."""
 ORDERINGS = "orderings"
 NEAREST = 5
 
@@ -70,7 +72,10 @@ def subject(stage: str) -> str:
 
 
 def recorded_cells(run: Run, table: str) -> Iterator[Cell]:
-    """`TABLE.MODEL.SUBJECT.METRIC` for what the records hold; `TABLE.MODEL.SUBJECT` where none is."""
+    """`TABLE.MODEL.SUBJECT.METRIC` for what the records hold; `TABLE.MODEL.SUBJECT` where none is.
+
+    `figure9.MODEL.METRIC` for a figure of which the paper prints no number.
+    """
     for stage in recorded_stages(run, table):
         for model in models_of(run, table):
             record = find_record(run, model, stage)
@@ -83,7 +88,7 @@ def recorded_cells(run: Run, table: str) -> Iterator[Cell]:
 
 def recorded_stages(run: Run, table: str) -> list[str]:
     """The records behind a table that the paper does not have."""
-    return TARGETS[table].records(run) if table in TARGETS else [table]
+    return TARGETS[table].records(run) if table in TARGETS else [RECORDS.get(table, table)]
 
 
 def models_of(run: Run, table: str) -> list[str]:
@@ -92,6 +97,10 @@ def models_of(run: Run, table: str) -> list[str]:
         return run.readers
     if table in TARGETS:
         return run.headline
+    if table == "figure7":  # whether words look at what they name
+        return run.models_of("m3ae")[:1] if run.knows_places else []
+    if table == "figure9":
+        return run.clustered
     if table == "concepts":
         return run.rows if run.settings.concepts is not None else []
     return [row for row in run.rows if row in run.rebuilding]
@@ -109,9 +118,7 @@ def ordering_cells(run: Run) -> Iterator[Cell]:
 
 TABLES: dict[str, Callable[[Run], Iterator[Cell]]] = {
     **{figure: partial(figure_cells, figure=figure) for figure in TITLES},
-    "concepts": partial(recorded_cells, table="concepts"),
-    "heldout": partial(recorded_cells, table="heldout"),
-    **{target: partial(recorded_cells, table=target) for target in TARGETS},
+    **{table: partial(recorded_cells, table=table) for table in (*RECORDS, "concepts", "heldout", *TARGETS)},
     ORDERINGS: ordering_cells,
 }
 
@@ -129,6 +136,11 @@ def find_cell(run: Run, name: str) -> Cell:
     """
     table = name.partition(".")[0]
     cells = list(TABLES[table](run)) if table in TABLES else []
+    if table in TABLES and not cells:
+        raise UserError(
+            f"{name}: run {run.name!r} measures nothing of {table}; expected a cell that it has: "
+            f"m3ae explain --list --run {run.name}"
+        )
     for cell in cells:
         if cell.name == name or (not cell.metric and name.startswith(f"{cell.name}.")):
             return cell
