@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from markupsafe import Markup
 
 from m3ae.config import load_run
 from m3ae.config.data import ToySource
@@ -26,6 +27,7 @@ from m3ae.model.weights import load_encoder
 from m3ae.records import read_record
 from m3ae.report.figure7 import make_figure7
 from m3ae.report.figure8 import make_figure8
+from m3ae.report.filetable import table_file
 from m3ae.report.pictures import picture_figure
 from m3ae.report.pointing import pointing_table
 from small_project import WORDS, make_micro
@@ -217,8 +219,13 @@ def test_figures_and_pages_show_what_was_found(run, record):
         facts = json.loads((run.paths.reports / f"{name}.json").read_text())
         assert facts["alt"].startswith("Attention of one")
         assert [sample["word"] for sample in facts["samples"]] == ["red", "zero"]
+        assert all(f'"{one.word}" looks most' in facts["alt"] for one in shown) or name == "figure8"
+        assert all(f'looks most at "{most(one)}"' in facts["alt"] for one in shown) or name == "figure7"
         page = picture_figure(run, name)
-        assert '<mark title="chosen">zero</mark>' in page and "sample" in page
+        assert '<mark title="chosen">zero</mark>' in page
+        numbers = Markup(table_file(run, name)).striptags()
+        assert "share of its attention (%)" in numbers and "percent" not in page + numbers
+        assert "percent" not in (run.paths.reports / f"{name}.md").read_text()
         for ending in ("csv", "md"):  # of photographs these are published: single words alone
             table = (run.paths.reports / f"{name}.{ending}").read_text()
             assert " ".join(shown[0].pieces) not in table and "red" in table
@@ -227,7 +234,12 @@ def test_figures_and_pages_show_what_was_found(run, record):
         make(run, shown)
         assert png.read_bytes() == first
     own = record.metrics["digit_own_of_two"]
-    assert f"{own.value:.1f} [" in pointing_table(run) and own.n > 1
+    assert f"{own.value:.1f} [" in Markup(pointing_table(run)).striptags() and own.n > 1
+
+
+def most(one):
+    """The piece that the patch looks at most."""
+    return one.pieces[int(np.argmax(one.over_words))]
 
 
 def test_a_run_without_any_of_the_words_has_empty_figures(run):

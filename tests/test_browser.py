@@ -1,5 +1,6 @@
 """The pages in a real browser: Debian's Chromium, driven by Playwright, which downloads nothing."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,6 +51,8 @@ CONTRAST = """() => {
   }
   return found;
 }"""
+CUT = """() => [...document.querySelectorAll(".scroll, .dt-layout-table")].filter(
+  (box) => box.scrollWidth > box.clientWidth + 1).map((box) => box.innerText.slice(0, 60))"""
 UNNAMED = """() => [...document.querySelectorAll("input, select, button, a")].filter((e) => {
   const named = e.getAttribute("aria-label") || e.textContent.trim() || e.labels?.length;
   return e.checkVisibility() && !named;
@@ -116,6 +119,39 @@ def test_pages_load_without_trouble_and_nothing_overflows(visit, viewport, schem
         assert first.evaluate(CONTRAST) == [], name
         assert first.evaluate(UNNAMED) == [], name
     assert first.trouble == []
+
+
+def test_on_a_phone_a_chart_keeps_its_size_and_scrolls_within_itself_by_keyboard(visit):
+    page = visit("figure3", PHONE)
+    box = page.locator(".sideways").first
+    drawn = box.locator("img").bounding_box()["width"]
+    assert drawn > 500 > box.bounding_box()["width"]
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.className") == "sideways":
+            break
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("document.querySelector('.sideways').scrollLeft > 0")
+
+
+def test_at_a_desk_no_column_of_the_ledger_is_cut(visit):
+    page = visit("index", DESK)
+    assert page.evaluate(CUT) == []
+
+
+def test_on_a_phone_no_interval_is_broken(visit):
+    """Each stands on one line, its number on the same or on the line before."""
+    page = visit("index", PHONE)
+    for shown in page.locator("td.number small, td[data-label=interval]").all_inner_texts()[:60]:
+        assert re.fullmatch(r"(interval\n)?(-|\[\S+,\u00a0\S+\])", shown.strip()), shown
+
+
+def test_what_cannot_be_sorted_by_has_no_arrow(visit):
+    page = visit("index")
+    arrows = page.locator("table.interactive >> nth=0 >> th.trace .dt-column-order")
+    assert not arrows.is_visible()
+    page.locator("table.interactive >> nth=0 >> th.trace").click()
+    assert page.locator("table.interactive >> nth=0 >> th[aria-sort]").count() == 0
 
 
 def values(page, column: str) -> list[str]:

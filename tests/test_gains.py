@@ -43,7 +43,7 @@ def test_tables_give_gains_and_how_many_chance_would_give(run):  # noqa: F811
     write(run, MAE, sweep=made.hits(0.5), knn=made.hits(0.5), logistic=made.hits(0.6))
     table = extended_table(run, "probes")
     assert gains.note(run, gains.gains(run, table)).startswith(
-        "Of 3 paired differences M3AE - MAE, 1 intervals lie above 0 and 1 below; without any true "
+        "Of 3 paired differences M3AE - MAE, 1 interval lies above 0 and 1 below; without any true "
         "difference about 0.2 would"
     )
     text = markdown(run, "probes", table, "alt")

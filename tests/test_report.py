@@ -16,11 +16,14 @@ from markupsafe import Markup
 import made_records as made
 from m3ae.cli.report import figure, report
 from m3ae.config import Run, load_run
+from m3ae.data.manifest import PACKED
+from m3ae.data.packed import pack
 from m3ae.errors import UserError
 from m3ae.records import Metric
 from m3ae.report import (
     beyond,
     evidence,
+    html,
     htmltable,
     ledger,
     opening,
@@ -31,9 +34,11 @@ from m3ae.report import (
     samples,
     yields,
 )
+from m3ae.report.compute import page as compute
 from m3ae.report.curves import make_curves
 from m3ae.report.render import render_report
 from m3ae.report.summary import summary
+from m3ae.report.targets import in_words
 from made_shards import captions_of, jpegs, write_shards
 
 
@@ -133,7 +138,9 @@ def test_the_data_are_counted_from_the_manifests(finished):
 
 
 def test_beyond_the_figures_each_number_has_its_record_and_the_rows_their_difference(run):
-    assert text_of(beyond.beyond(run, "probes")).strip() == "-"
+    assert (
+        text_of(beyond.beyond(run, "probes")).strip().startswith("- (nothing of it was run: snakemake probes")
+    )
     for model, share in (("m3ae-b100", 0.62), ("mae-b100", 0.44)):
         correct = made.hits(share, 1000)
         metric = made.percent_metric(100 * float(correct.mean()), correct=correct)
@@ -141,7 +148,7 @@ def test_beyond_the_figures_each_number_has_its_record_and_the_rows_their_differ
     shown = beyond.beyond(run, "probes")
     assert '<a href="../../results/tiny/mae-b100/probes-digit.json">44.0</a>' in shown
     assert "+18.0 [" in text_of(shown)
-    assert "Of 1 paired differences M3AE - MAE, 1 intervals lie above 0" in text_of(shown)
+    assert "Of 1 paired difference M3AE - MAE, 1 interval lies above 0" in text_of(shown)
 
 
 def test_the_contact_sheet_shows_each_image_with_its_own_caption(run):
@@ -153,7 +160,12 @@ def test_the_contact_sheet_shows_each_image_with_its_own_caption(run):
     for data, caption in tiles:
         number = images.index(base64.b64decode(data))
         assert caption.removesuffix(" (+1)") == captions[number][0]
-    (run.paths.shards("train") / "00000.tar").unlink()  # as after a pull of records alone
+    pack(run.paths.shards("train"))
+    shown = samples.contact_sheet(run)
+    (run.paths.shards("train") / "00000.tar").unlink()
+    assert samples.contact_sheet(run) == shown  # as after a pull: whoever reads the shards unpacks them
+    (run.paths.shards("train") / "00000.tar").unlink()
+    (run.paths.shards("train") / PACKED).unlink()  # as after a pull of records alone
     assert "not on this machine" in samples.contact_sheet(run)
 
 
@@ -189,6 +201,32 @@ def test_captions_and_cells_cannot_inject_markup():
     assert "&lt;script&gt;" in words
     assert words.count("<ins") == 1
     assert "<b>" not in htmltable.table(pd.DataFrame({"a": ["<b>x"]}), words=["a"])
+
+
+def test_text_for_markdown_is_no_markdown_on_a_page(run):
+    assert html.marked("best *on the test set* of `a<b`") == (
+        "best <em>on the test set</em> of <code>a&lt;b</code>"
+    )
+    for text in (beyond.about("augmented"), compute.paper(), compute.missing(run)):
+        assert not set("*`") & set(text_of(text))
+
+
+def test_a_sparse_table_marks_its_empty_cells():
+    shown = htmltable.table(pd.DataFrame({"a": ["x"], "b": ["-"]}), words=["a"], sparse=True)
+    assert '<table class="sparse">' in shown
+    assert re.findall(r'<td class="([\w ]+)"', shown) == ["words", "number nothing"]
+
+
+def test_an_interval_stands_small_behind_its_number_and_is_not_broken():
+    (shown,) = re.findall(
+        r"<td[^>]*>(.*)</td>", htmltable.table(pd.DataFrame({"a": ["−1.0 [−2.0, 3.0]"]}), words=[])
+    )
+    assert shown == "−1.0 <small>[−2.0,\u00a03.0]</small>"
+
+
+def test_measures_are_told_in_words():
+    assert in_words("fgsm_linf_0.00196") == "FGSM, L-infinity, 0.00196"
+    assert in_words("image_to_text_recall_5") == "image to text, recall@5"
 
 
 def test_a_figure_says_which_of_its_settings_are_not_the_papers(run):

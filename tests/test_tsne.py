@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from markupsafe import Markup
 from sklearn.metrics import silhouette_score
 from sklearn.neighbors import KNeighborsClassifier
 
@@ -17,7 +18,16 @@ from m3ae.evaluate.bootstrap import interval_of_difference
 from m3ae.records import read_record
 from m3ae.report.cells import find_cell
 from m3ae.report.explain import explain
-from m3ae.report.figure9 import INKS, NAMED, SHAPES, chart, clusters_table, make_figure9
+from m3ae.report.figure9 import (
+    INKS,
+    NAMED,
+    SHAPES,
+    cell_commands,
+    chart,
+    clusters_table,
+    make_figure9,
+    numbers,
+)
 
 NUM, CLASSES = 140, 7
 MODELS = ("mae-b100", "m3ae-b100")
@@ -113,6 +123,12 @@ def test_the_figure_is_made_from_records_alone_with_the_paired_difference(run):
     found = table.loc[("M3AE - MAE", "silhouette")]
     assert found["ours"] == pytest.approx(expected.value, abs=1e-4)
     assert found["low"] == pytest.approx(expected.low, abs=1e-4) and found["low"] > 0
+    assert "\n![" in (run.paths.reports / "figure9.md").read_text()
+    shown = numbers(run)
+    for model in MODELS:
+        assert f'href="../../results/tiny/{model}/clusters.json"' in shown
+        assert f"m3ae explain figure9.{model}.silhouette --run tiny" in cell_commands(run)
+    assert "_" not in Markup(shown).striptags()
     page = chart(run)
     assert "nearest neighbours" in page and "data:image/svg+xml" in page
 

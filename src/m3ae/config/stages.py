@@ -39,12 +39,12 @@ VERSIONS = {
     "figure4": 2,
     "figure5": 2,
     "figure6": 2,
-    "figure7": 1,
-    "figure9": 1,
-    "extended": 2,
+    "figure7": 2,
+    "figure9": 2,
+    "extended": 3,
     "curves": 2,
     "compute": 2,
-    "report": 3,
+    "report": 4,
 }
 
 

@@ -19,7 +19,7 @@ def beyond(run: Run, name: str) -> str:
     """Chart and tables of a target; "-" where nothing of it was run."""
     table = extended_table(run, name)
     if table.empty:
-        return html.note(NOTHING)
+        return html.note(f"- (nothing of it was run: snakemake {name} --config run={run.name})")
     chart, paired = html.chart(run, name, describe(run, name, table)), gains.gains(run, table)
     tables = [
         panel_table(run, str(panel), rows, name, paired) for panel, rows in table.groupby("panel", sort=False)
@@ -36,21 +36,22 @@ def beyond(run: Run, name: str) -> str:
 
 def about(name: str) -> str:
     """How a target's numbers are read."""
-    return Markup("<p>{}</p>").format(TARGETS[name].about)
+    return Markup("<p>{}</p>").format(html.marked(TARGETS[name].about))
 
 
 def panel_table(
     run: Run, panel: str, rows: pd.DataFrame, name: str, paired: dict[tuple[str, str], Interval]
 ) -> Markup:
     """Metrics down, models and the paired difference across; each cell links to its record."""
-    cells: dict[str, dict[str, Markup]] = {}
+    cells: dict[str, dict[str, str]] = {}
     for row in rows.to_dict("records"):
         value = html.link(row["record"], rounded(row["ours"]))
         shown = Markup("{} <small>{}</small>").format(value, interval(row["low"], row["high"]))
         cells.setdefault(in_words(row["metric"]), {})[label(run, row["model"])] = shown
     for metric in rows["metric"].unique():
         if (panel, metric) in paired:
-            cells[in_words(metric)][gains.TITLE] = Markup("{}").format(gains.in_words(paired[panel, metric]))
+            found = paired[panel, metric]
+            cells[in_words(metric)][gains.TITLE] = gains.in_words(found)
     frame = pd.DataFrame.from_dict(cells, orient="index").fillna(NOTHING)
     frame.insert(0, "measure", frame.index)
     caption = f"{TARGETS[name].title}: {panel}" if panel != name else TARGETS[name].title

@@ -31,7 +31,8 @@ def make_figure7(run: Run, pairs: Sequence[Shown]) -> None:
         )
         for pair in pairs
     ]
-    write_looks(run, NAME, ABOUT, ["picture", "attention"], rows, table_of(pairs))
+    told = [in_words(pair) for pair in pairs]
+    write_looks(run, NAME, ABOUT, ["picture", "attention"], rows, table_of(pairs), told)
     if added := pointing_markdown(run):
         path = run.paths.reports / f"{NAME}.md"
         write_text(path, f"{path.read_text(encoding='utf-8')}\n{added}")
@@ -52,6 +53,13 @@ def note(pair: Shown) -> str:
     if pair.hit is None:
         return text
     return f"{text}; it lies {'on' if pair.hit else 'beside'} the digit"
+
+
+def in_words(pair: Shown) -> str:
+    """What a row shows, for those who cannot see it."""
+    at, share = place_of(pair.peak), 100 * float(pair.over_patches.max())
+    place = "" if pair.hit is None else f", {'on' if pair.hit else 'beside'} the digit"
+    return f'"{pair.word}" looks most at row {at["row"]}, column {at["column"]} ({share:.0f} %{place})'
 
 
 def table_of(pairs: Sequence[Shown]) -> pd.DataFrame:

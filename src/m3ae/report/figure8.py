@@ -26,7 +26,7 @@ def make_figure8(run: Run, pairs: Sequence[Shown]) -> None:
     """Write ``figure8.png``, ``.json``, ``.csv`` and ``.md``."""
     rows = [Row([partial(heat.patch, shown=pair)], shaded(pair), note(pair)) for pair in pairs]
     about = f"{ABOUT} {CHOSEN[any(pair.box is not None for pair in pairs)]}"
-    write_looks(run, NAME, about, ["patch"], rows, table_of(pairs))
+    write_looks(run, NAME, about, ["patch"], rows, table_of(pairs), [in_words(pair) for pair in pairs])
 
 
 def shaded(pair: Shown) -> list[Word]:
@@ -45,6 +45,13 @@ def note(pair: Shown) -> str:
         f"most: {pair.pieces[most]}, {100 * pair.over_words[most]:.0f} % (spread evenly: "
         f"{100 / len(pair.pieces):.0f} %)\n{pair.word}: {100 * of_word(pair):.0f} %"
     )
+
+
+def in_words(pair: Shown) -> str:
+    """What a row shows, for those who cannot see it."""
+    at, most = place_of(pair.patch), int(pair.over_words.argmax())
+    share = 100 * float(pair.over_words[most])
+    return f'row {at["row"]}, column {at["column"]} looks most at "{pair.pieces[most]}" ({share:.0f} %)'
 
 
 def of_word(pair: Shown) -> float:

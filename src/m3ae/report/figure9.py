@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 
 from m3ae.config import Run
 from m3ae.evaluate.bootstrap import interval_of_difference
@@ -11,9 +12,11 @@ from m3ae.evaluate.clusters import map_of
 from m3ae.files import write_text
 from m3ae.records import Record
 from m3ae.report import html, style
+from m3ae.report.cells import TABLES
 from m3ae.report.format import NOTHING, interval, rounded, signed
 from m3ae.report.paper import label
 from m3ae.report.results import find_record, record_path
+from m3ae.report.trace import commands, sources
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -89,14 +92,7 @@ def markdown(run: Run, table: pd.DataFrame, alt: str) -> str:
     banner = f"# {run.settings.banner}\n\n" if run.settings.banner else ""
     settings, statistics = run.settings.clusters, run.settings.statistics
     share = f"{statistics.confidence:.0%}".replace("%", " %")
-    cells = pd.DataFrame(
-        {
-            "model": [name_of(run, model) for model in table["model"]],
-            "metric": [metric.replace("_", " ") for metric in table["metric"]],
-            "value": [in_words(*row) for row in table[["model", "metric", "ours", "low", "high"]].to_numpy()],
-            "images": table["n"],
-        }
-    )
+    cells = readable(run, table)
     numbers = (
         cells.to_markdown(index=False, disable_numparse=True) if len(cells) else "Nothing of it was run: -"
     )
@@ -106,6 +102,18 @@ def markdown(run: Run, table: pd.DataFrame, alt: str) -> str:
         f"{settings.neighbours} nearest other images vote. Distances are Euclidean, of the features and not "
         f"of the map. In brackets: {share} bootstrap intervals over images; the difference is paired. The "
         f"paper shows the map alone.\n\n![{alt}]({NAME}.svg)\n\n{numbers}\n"
+    )
+
+
+def readable(run: Run, table: pd.DataFrame) -> pd.DataFrame:
+    """The table in words: names, values with their intervals, the number of images."""
+    return pd.DataFrame(
+        {
+            "model": [name_of(run, model) for model in table["model"]],
+            "metric": [metric.replace("_", " ") for metric in table["metric"]],
+            "value": [in_words(*row) for row in table[["model", "metric", "ours", "low", "high"]].to_numpy()],
+            "images": table["n"],
+        }
     )
 
 
@@ -124,7 +132,8 @@ def in_words(model: str, metric: str, value: float, low: float, high: float) -> 
 def draw(run: Run) -> "Figure":
     """A map for each model, the same colour and shape for a class in both, a legend below."""
     records = found_records(run)
-    figure = style.new_figure(run, height=4.6)
+    figure = style.new_figure(run, height=4.9)
+    figure.set_layout_engine("constrained", h_pad=0.12)  # inches: the banner ends above the names
     panels = figure.subplots(1, 2)
     for axes, model in zip(panels, [*run.clustered, "", ""][:2], strict=True):
         axes.set_title(name_of(run, model) or NOTHING)
@@ -172,3 +181,30 @@ def describe(run: Run) -> str:
 def chart(run: Run) -> str:
     """The chart in the page, with its text alternative."""
     return html.chart(run, NAME, describe(run))
+
+
+def numbers(run: Run) -> str:
+    """Every number with its record; says so where nothing was run."""
+    table = clusters_table(run)
+    if table.empty:
+        return html.note(f"- (not measured yet: snakemake {NAME} --config run={run.name})")
+    frame = readable(run, table)
+    frame["metric"] = frame["metric"].replace({"knn accuracy": "nearest neighbours (%)"})
+    frame["trace"] = [
+        trace(run, model, path) for model, path in zip(table["model"], table["record"], strict=True)
+    ]
+    return html.table(frame, words=["model", "metric", "trace"])
+
+
+def trace(run: Run, model: str, path: object) -> Markup:
+    """Record and log of a row; a difference has none of its own."""
+    return sources(run, model, "clusters") if isinstance(path, str) else Markup(NOTHING)
+
+
+def cell_commands(run: Run) -> str:
+    """For both models, what measures their numbers again, and what tells where they come from."""
+    cells: dict[str, list[str]] = {}
+    for cell in TABLES[NAME](run):
+        cells.setdefault(cell.model, []).append(cell.name)
+    models = {model: label(run, model) for model in cells}
+    return html.details("One number at a time", commands(run, models, "clusters", cells))

@@ -6,6 +6,15 @@ from m3ae.config import Run
 from m3ae.report import html
 from m3ae.report.format import NOTHING
 
+HEADS = {
+    "sample": "held-out pair",
+    "share_percent": "share of its attention (%)",
+    "share_of_word_percent": "share of the word (%)",
+    "evenly_percent": "if spread evenly (%)",
+    "looks_at": "looks at most",
+}
+"""Columns of files for programs, as people read them."""
+
 
 def table_file(run: Run, name: str) -> str:
     """``reports/{run}/{name}.csv`` as a table; "-" if no target wrote it."""
@@ -13,8 +22,13 @@ def table_file(run: Run, name: str) -> str:
     if not path.is_file():
         return html.note(f"- (no numbers yet: snakemake {name} --config run={run.name})")
     frame = pd.read_csv(path, dtype=str, keep_default_na=False).replace("", NOTHING)
-    frame.columns = [column.replace("_", " ") for column in frame.columns]
+    frame = frame.rename(columns=in_words)
     return html.table(frame, words=[name for name in frame.columns if not numeric(frame[name])])
+
+
+def in_words(column: str) -> str:
+    """The head of a column."""
+    return HEADS.get(column, column.replace("_", " "))
 
 
 def numeric(column: pd.Series) -> bool:

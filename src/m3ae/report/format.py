@@ -15,7 +15,7 @@ def percent(value: Any) -> str:
 
 def rounded(value: Any, digits: int = 1) -> str:
     """A number with a fixed count of decimals."""
-    return NOTHING if absent(value) else f"{value:.{digits}f}"
+    return NOTHING if absent(value) else f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def signed(value: Any, digits: int = 1) -> str:

@@ -36,9 +36,11 @@ def note(run: Run, found: dict[tuple[str, str], Interval]) -> str:
     """How many differences are resolved, and how many would be by chance alone."""
     resolved = [one for one in found.values() if one.low > 0 or one.high < 0]
     better = sum(one.low > 0 for one in resolved)
+    lie = "interval lies" if better == 1 else "intervals lie"
     chance = len(found) * (1 - run.settings.statistics.confidence)
+    differences = "difference" if len(found) == 1 else "differences"
     return (
-        f"Of {len(found)} paired differences {TITLE}, {better} intervals lie above 0 and "
+        f"Of {len(found)} paired {differences} {TITLE}, {better} {lie} above 0 and "
         f"{len(resolved) - better} below; without any true difference about {chance:.1f} would, by chance: "
         "intervals are not adjusted for their number."
     )

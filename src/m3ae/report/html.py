@@ -1,6 +1,7 @@
 """Pieces of the page as HTML: everything inside the file, nothing fetched."""
 
 import base64
+import re
 from pathlib import Path
 
 from markupsafe import Markup
@@ -9,9 +10,10 @@ from m3ae.config import Run
 from m3ae.report.format import NOTHING
 from m3ae.report.htmltable import joined, table
 
-__all__ = ["chart", "details", "joined", "link", "note", "picture", "table", "terminal", "verdict"]
+__all__ = ["chart", "details", "joined", "link", "marked", "note", "picture", "table", "terminal", "verdict"]
 
 MIME = {".svg": "image/svg+xml", ".png": "image/png", ".jpg": "image/jpeg"}
+STRESSED, CODE = re.compile(r"\*(\w[^*]*)\*"), re.compile(r"`([^`]+)`")
 VERDICTS = {
     "reproduced": "good",
     "ordering holds": "good",
@@ -48,6 +50,12 @@ def details(summary: str, body: Markup, *, numbers: bool = False) -> Markup:
     return Markup("<details{}><summary>{}</summary>{}</details>").format(look, summary, body)
 
 
+def marked(text: str) -> Markup:
+    """Text whose `*words*` are stressed and whose words between backticks are code, as Markdown has it."""
+    safe = str(Markup.escape(text))
+    return Markup(CODE.sub(r"<code>\1</code>", STRESSED.sub(r"<em>\1</em>", safe)))
+
+
 def terminal(*lines: str) -> Markup:
     """Commands as one types them."""
     return Markup('<pre class="terminal" tabindex="0"><code>{}</code></pre>').format("\n".join(lines))
@@ -62,8 +70,10 @@ def chart(run: Run, name: str, alt: str) -> Markup:
 
 
 def framed(image: Markup, caption: Markup) -> Markup:
-    """An image with what stands below it."""
-    return Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(image, caption)
+    """An image, which a narrow screen scrolls within itself, with what stands below it."""
+    return Markup('<figure><div class="sideways">{}</div><figcaption>{}</figcaption></figure>').format(
+        image, caption
+    )
 
 
 def forms(path: Path) -> Markup:

@@ -12,6 +12,12 @@ MINUS = "\N{MINUS SIGN}"
 NUMBER = re.compile(r"[+-]?\d[\d,]*(\.\d+)?")
 INTERACTIVE = "interactive"
 """Class of the tables that a reader can sort and filter, where the browser runs scripts."""
+SPARSE = "sparse"
+"""Class of the tables most of whose cells hold nothing."""
+INTERVAL = re.compile(r"(\[[^\s,\]]+,) ([^\s,\]]+\])")
+BEHIND = re.compile(r"(?<=\S) (\[[^\]]+\])$")
+"""An interval behind its number."""
+GLUE = "\N{NO-BREAK SPACE}"
 
 
 def table(
@@ -21,11 +27,13 @@ def table(
     caption: str = "",
     interactive: bool = False,
     choices: Collection[str] = (),
+    sparse: bool = False,
 ) -> Markup:
     """A table; the columns ``words`` are set left, all others are numbers and set right.
 
     Text is escaped, save what is Markup already. An empty frame says that there is nothing. An
     ``interactive`` one can be sorted and searched, and filtered by the values of the columns ``choices``.
+    Of a ``sparse`` one a narrow screen leaves out the cells that hold nothing.
     """
     if frame.empty:
         return Markup('<p class="note">{}</p>').format(NOTHING)
@@ -38,7 +46,8 @@ def table(
         for row in frame.itertuples(index=False)
     )
     title = Markup("<caption>{}</caption>").format(caption) if caption else ""
-    look = Markup(' class="{}"').format(INTERACTIVE) if interactive else ""
+    kinds = " ".join([INTERACTIVE] * interactive + [SPARSE] * sparse)
+    look = Markup(' class="{}"').format(kinds) if kinds else ""
     body = Markup("<table{}>{}<thead><tr>{}</tr></thead>\n<tbody>{}</tbody></table>")
     return Markup('<div class="scroll">{}</div>').format(body.format(look, title, head, rows))
 
@@ -53,13 +62,21 @@ def kind(column: str, words: Collection[str]) -> str:
 def header(look: str, column: str, *, choice: bool) -> Markup:
     """A column's heading; ``choice``: its values can be chosen from."""
     mark = Markup(" data-choice") if choice else ""
-    return Markup('<th scope="col" class="{}" data-label="{}"{}>{}</th>').format(look, column, mark, column)
+    links = " trace" if column == "trace" else ""  # nothing to sort by
+    return Markup('<th scope="col" class="{}{}" data-label="{}"{}>{}</th>').format(
+        look, links, column, mark, column
+    )
 
 
 def cell(look: str, column: str, value: object, interactive: bool) -> Markup:
     """A cell that knows its column's name: a narrow screen shows the name above the value."""
+    text = str(Markup.escape(value))
+    if look == "number" and not isinstance(value, Markup):
+        text = BEHIND.sub(r" <small>\1</small>", text)
+    shown = Markup(INTERVAL.sub(rf"\1{GLUE}\2", text))  # an interval is not broken
+    nothing = " nothing" if value == NOTHING else ""
     order = Markup(' data-order="{}"').format(rank(value)) if interactive and look == "number" else ""
-    return Markup('<td class="{}" data-label="{}"{}>{}</td>').format(look, column, order, value)
+    return Markup('<td class="{}{}" data-label="{}"{}>{}</td>').format(look, nothing, column, order, shown)
 
 
 def rank(value: object) -> str:

@@ -1,6 +1,5 @@
 """Accuracy against the radius of an attack: a panel per attack, a line per model."""
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -9,18 +8,16 @@ from m3ae.config import Run
 from m3ae.report import style
 from m3ae.report.dots import add_legend
 from m3ae.report.paper import method
+from m3ae.report.targets import ATTACK, NORMS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-METRIC = re.compile(r"(?P<attack>\w+)_(?P<norm>linf|l2)_(?P<radius>[\d.e-]+)")
-NORMS = {"linf": "L-infinity", "l2": "L2"}
-
 
 def draw_lines(run: Run, table: pd.DataFrame, axis: str) -> "Figure":
     """The clean accuracy stands at radius 0 of every panel."""
-    parts = table["metric"].str.extract(METRIC)
+    parts = table["metric"].str.extract(ATTACK)
     table = table.assign(attack=parts["attack"], norm=parts["norm"], radius=parts["radius"].astype(float))
     named = table.dropna(subset="attack")
     panels = list(dict.fromkeys(zip(named["attack"], named["norm"], strict=True)))

@@ -10,20 +10,27 @@ from m3ae.config import Run
 from m3ae.evaluate.attention.shown import Shown
 from m3ae.files import write_text
 from m3ae.report import style
+from m3ae.report.filetable import in_words
 from m3ae.report.paper import label
 from m3ae.report.rows import Row, draw_rows
 
 
 def write_looks(
-    run: Run, name: str, about: str, titles: Sequence[str], rows: Sequence[Row], table: pd.DataFrame
+    run: Run,
+    name: str,
+    about: str,
+    titles: Sequence[str],
+    rows: Sequence[Row],
+    table: pd.DataFrame,
+    told: Sequence[str],
 ) -> None:
-    """Write ``reports/{run}/{name}.png``, ``.json``, ``.csv`` and ``.md``.
+    """Write ``reports/{run}/{name}.png``, ``.json``, ``.csv`` and ``.md``; ``told``: each row in words.
 
     The caption of a sample is in the picture and in the JSON, which are not published for photographs; the
     tables have single words alone.
     """
     folder, model = run.paths.reports, run.models_of("m3ae")[0]
-    alt = f"{about} {label(run, model)}; words: {', '.join(table['word']) or 'none'}."
+    alt = f"{about} {label(run, model)}: {'; '.join(told) or 'no word was found'}."
     with style.theme():
         style.save(draw_rows(run, titles, rows), run, name, alt, kinds=("png",))
     samples = [sample(row, facts) for row, facts in zip(rows, table.to_dict("records"), strict=True)]
@@ -43,7 +50,9 @@ def markdown(run: Run, name: str, about: str, table: pd.DataFrame) -> str:
     """The banner, what is shown, and the table."""
     banner = f"# {run.settings.banner}\n\n" if run.settings.banner else ""
     cells = (
-        table.to_markdown(index=False, disable_numparse=True) if len(table) else "Nothing of it was run: -"
+        table.rename(columns=in_words).to_markdown(index=False, disable_numparse=True)
+        if len(table)
+        else "Nothing of it was run: -"
     )
     block = run.settings.attended.block
     return (

@@ -72,7 +72,7 @@ def times_table(run: Run) -> str:
     total = {"model": "all", **frame[[*names, "all"]].sum().to_dict()}
     frame = pd.concat([frame, pd.DataFrame([total])], ignore_index=True)
     frame[[*names, "all"]] = frame[[*names, "all"]].map(rounded)
-    return html.table(frame, words=["model"], caption="Wall time (s)")
+    return html.table(frame, words=["model"], caption="Wall time (s)", sparse=True)
 
 
 def version_rows(records: list[Record]) -> list[dict[str, str]]:

@@ -13,12 +13,16 @@ from m3ae.report.format import rounded
 
 
 def picture_figure(run: Run, name: str) -> str:
-    """``reports/{run}/{name}.png`` with the samples behind it; "-" if it was not drawn."""
+    """``reports/{run}/{name}.png`` with the samples behind it; "-" if it was not drawn.
+
+    Facts about a sample stand behind its caption, unless the figure has a table of them.
+    """
     picture, facts = (run.paths.reports / f"{name}.{end}" for end in ("png", "json"))
     if not (picture.is_file() and facts.is_file()):
         return html.note(f"- ({name} is not drawn yet: m3ae figure {name} --run {run.name})")
     alt, samples = described(facts)
-    items = [Markup("<li>{}</li>").format(told(sample)) for sample in samples]
+    has_table = picture.with_suffix(".csv").is_file()
+    items = [Markup("<li>{}</li>").format(told(sample, with_facts=not has_table)) for sample in samples]
     captions = Markup('<ol class="captions">{}</ol>').format(html.joined(items)) if items else Markup("")
     return html.framed(html.picture(picture, alt), html.forms(picture)) + captions
 
@@ -30,12 +34,14 @@ def described(facts: Path) -> tuple[str, Sequence[Any]]:
     return content.get("alt") or f"{len(samples)} samples", samples
 
 
-def told(sample: Any) -> Markup:
+def told(sample: Any, *, with_facts: bool) -> Markup:
     """A sample in a line: its caption, then the other facts about it."""
     if not isinstance(sample, dict):
         return Markup("{}").format(sample)
     caption = sample.get("caption", "")
     text = words(caption) if isinstance(caption, list) else Markup("{}").format(caption)
+    if not with_facts:
+        return text
     facts = [fact(name, value) for name, value in sample.items() if name not in ("caption", "model")]
     shown = ", ".join(fact for fact in facts if fact)
     return Markup("{} <small>{}</small>").format(text, shown)

@@ -45,7 +45,9 @@ def pointing_table(run: Run) -> str:
     if frame.empty:
         model = (run.models_of("m3ae") or ["m3ae-b100"])[0]
         return html.note(f"- (not measured yet: snakemake {record_path(run, model, 'pointing')})")
-    return html.table(frame, words=["words"], caption=ABOUT)
+    return html.table(frame, words=["words"], caption="Does a word look at what it names? (%)") + html.note(
+        ABOUT
+    )
 
 
 def pointing_markdown(run: Run) -> str:

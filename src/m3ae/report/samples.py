@@ -6,7 +6,7 @@ from markupsafe import Markup
 
 from m3ae.config import Run
 from m3ae.data.inspect.captions import captions_of
-from m3ae.data.manifest import CAPTIONS, read_manifest
+from m3ae.data.manifest import CAPTIONS, PACKED, read_manifest
 from m3ae.data.shards import Pairs
 from m3ae.report import html
 
@@ -22,7 +22,8 @@ def contact_sheet(run: Run, split: str = "train") -> str:
     folder = manifest.parent
     if not manifest.is_file():
         return html.note("-")
-    if not all((folder / shard.name).is_file() for shard in read_manifest(manifest).shards):
+    is_here = all((folder / shard.name).is_file() for shard in read_manifest(manifest).shards)
+    if not is_here and not (folder / PACKED).is_file():  # packed ones are unpacked by whoever reads them
         return html.note("- (the shards are not on this machine)")
     pairs = Pairs(folder)
     ids = sorted(random.Random(run.settings.seed).sample(range(len(pairs)), min(NUM_SHOWN, len(pairs))))

@@ -1,5 +1,6 @@
 """What there is beyond the figures, and how each target's table and chart are read."""
 
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -26,6 +27,9 @@ MANY = (
     "partly by chance."
 )
 
+ATTACK = re.compile(r"(?P<attack>\w+)_(?P<norm>linf|l2)_(?P<radius>[\d.e-]+)")
+NORMS = {"linf": "L-infinity", "l2": "L2"}
+RECALL = re.compile(r"_recall_(\d+)$")
 WORDS = {"sweep": "best of the sweep", "logistic": "logistic regression", "knn": "nearest neighbours"}
 AUROC = "_auroc"
 
@@ -42,6 +46,9 @@ def in_words(metric: str) -> str:
     if kind in ("auroc", "in", "out", "fpr95") and (label := LABELS.get(score.removesuffix("_aupr"))):
         ending = {"auroc": "", "in": ", AUPR in", "out": ", AUPR out", "fpr95": ", FPR@95"}[kind]
         return label.name + ending
+    if found := ATTACK.fullmatch(metric):
+        return f"{found['attack'].upper()}, {NORMS[found['norm']]}, {found['radius']}"
+    metric = RECALL.sub(r", recall@\1", metric)
     if metric.startswith("shots"):
         return f"{metric.removeprefix('shots')} per class"
     return WORDS.get(metric, metric.removesuffix(AUROC).replace("_", " "))

@@ -30,12 +30,14 @@ def spent(run: Run) -> str:
 
 def missing(run: Run) -> str:
     """What the table does not know."""
-    told = [line.replace("`", "") for line in unmeasured(run, spent_table(run))]
-    lines = [Markup("<li>{}</li>").format(line) for line in told]
+    told = unmeasured(run, spent_table(run))
+    lines = [Markup("<li>{}</li>").format(html.marked(line)) for line in told]
     return Markup("<ul>{}</ul>").format(html.joined(lines))
 
 
 def paper() -> str:
     """The forecast."""
     words = Markup("<p>{}</p>").format(forecast_words())
-    return words + html.table(forecast_table(), words=["model"], caption="Forecast of paper, not measured")
+    table = forecast_table()
+    table["model"] = [html.marked(model) for model in table["model"]]
+    return words + html.table(table, words=["model"], caption="Forecast of paper, not measured")

@@ -25,6 +25,7 @@ for (const table of document.querySelectorAll("table.interactive")) {
     paging: false,
     autoWidth: false,
     order: [],
+    columnDefs: [{ targets: "trace", orderable: false }],
     layout: { topStart: bar, topEnd: "search", bottomStart: "info", bottomEnd: null },
     language: {
       search: "search ",
