@@ -154,6 +154,21 @@ def test_a_record_with_another_digit_is_refused(pulled):  # noqa: F811
     assert plan(pulled) == {}
 
 
+def test_a_record_of_another_task_is_refused(pulled):  # noqa: F811
+    path = pulled / "results/micro/m3ae-b100/probe-digit.json"
+    with edited(path, lambda _: path.with_name("probe-colour.json").read_bytes()):
+        code, text = snakemake(pulled, "-n", "all", *RUN)
+    assert code != 0
+    assert "probe-digit.json: is the record of results/micro/m3ae-b100/probe-colour.json" in text
+
+
+def test_the_hint_for_a_figure_names_a_target(pulled):  # noqa: F811
+    with edited(pulled / "config/paper_numbers.csv", lambda content: content.replace(b"59.4", b"59.5", 1)):
+        text = told_plan(pulled)[1]
+    target = text.split("planned again: snakemake ")[1].split(",")[0]
+    assert target.startswith("reports/micro/figure")
+
+
 @pytest.fixture
 def part(pulled, tmp_path):  # noqa: F811
     """A function that makes a project with some of the pulled files alone."""

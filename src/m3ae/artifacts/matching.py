@@ -60,13 +60,25 @@ def judge_listing(inventory: Inventory, job: Job, hashes: Hashes) -> Verdict | N
 def checked(path: Path, job: Job) -> dict[str, Any]:
     """A record, manifest or receipt as plain JSON. Raises UserError if its own hash says it was edited."""
     if job.model:
-        return read_record(path).model_dump(mode="json")
+        return in_its_place(path, read_record(path).model_dump(mode="json"))
     content = read_plain(path)
     is_receipt = job.stage not in OF_STAGE  # the `sha256` of a manifest may be that of what lies beside it
     if is_receipt and HASH in content and content[HASH] != content_hash(content):
         again = f"restore the file, or remove it and make it again: snakemake {job.stage}"
         raise UserError(f"{path}: was edited; {again}")
     return content
+
+
+def in_its_place(path: Path, record: dict[str, Any]) -> dict[str, Any]:
+    """A record that lies where its content says. Raises UserError for a misplaced one."""
+    name = "-".join(filter(None, [record["stage"], record["subject"]]))
+    place = Path("results", record["run"], record["model"], f"{name}.json")
+    if path != place:
+        raise UserError(
+            f"{path}: is the record of {place}; restore the file, "
+            f"or remove it and make it again: snakemake {path}"
+        )
+    return record
 
 
 def made_params(job: Job, content: dict[str, Any], params: list[Any]) -> list[Any]:

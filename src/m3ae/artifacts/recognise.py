@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from m3ae.artifacts.cache import Hashes
 from m3ae.artifacts.inventory import Inventory
-from m3ae.artifacts.matching import Problem, Verdict, judge
+from m3ae.artifacts.matching import Verdict, judge
 from m3ae.artifacts.notes import Notes
 from m3ae.artifacts.work import Job
 from m3ae.config.run import Run
@@ -41,7 +41,7 @@ def recognise(run: Run, say: Callable[[str], None] = lambda line: print(line, fi
     if found.recognised:
         kinds = Counter(verdict.job.stage for verdict in found.recognised)
         say("m3ae: recognised " + ", ".join(f"{count} {stage}" for stage, count in kinds.items()))
-    for line in told([verdict.problem for verdict in found.refused if verdict.problem]):
+    for line in told(found.refused):
         say(f"m3ae: {line}")
 
 
@@ -101,14 +101,17 @@ def newest(paths: Iterable[Path]) -> int:
     return max((path.stat().st_mtime_ns for path in paths if path.exists()), default=0)
 
 
-def told(problems: list[Problem]) -> Iterator[str]:
-    """One line for each problem; many files with the same one share it."""
-    by_what: dict[str, list[Path]] = {}
-    for problem in problems:
-        by_what.setdefault(problem.what, []).append(problem.path)
+def told(refused: list[Verdict]) -> Iterator[str]:
+    """One line for each problem; many files with the same one share it. Receipts are no targets."""
+    by_what: dict[str, list[tuple[Path, Path]]] = {}
+    for verdict in refused:
+        if verdict.problem:
+            path = verdict.problem.path
+            target = path if path in verdict.job.outputs else verdict.job.outputs[0]
+            by_what.setdefault(verdict.problem.what, []).append((path, target))
     for what, paths in by_what.items():
         others = f" (and {len(paths) - 1} more)" if len(paths) > 1 else ""
+        path, target = paths[0]
         yield (
-            f"{paths[0]}{others}: {what}; planned again: snakemake {paths[0]}, "
-            "or restore the settings or the file"
+            f"{path}{others}: {what}; planned again: snakemake {target}, or restore the settings or the file"
         )

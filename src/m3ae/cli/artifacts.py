@@ -160,7 +160,7 @@ def adopt(run_name: str) -> None:
 
     found = adopt_artifacts(load_run(run_name))
     click.echo(f"{len(found.recognised)} results recognised, {len(found.unknown)} files without a record")
-    for line in told([verdict.problem for verdict in found.refused if verdict.problem]):
+    for line in told(found.refused):
         click.echo(line)
     if found.refused:
         fail(f"{len(found.refused)} results do not match their records; they will be made again", 1)
