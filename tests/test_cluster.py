@@ -3,8 +3,6 @@
 import json
 import re
 import socket
-import subprocess
-import sys
 from contextlib import chdir
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import pytest
 import yaml
 
 from fake_slurm import FakeSlurm
+from forked import snakemake
 from m3ae.config import load_run
 from m3ae.records import Record
 from small_project import CHECKOUT, make_config
@@ -32,13 +31,6 @@ TWO_NODES = {
     "slurm_extra": "--signal=TERM@600 --gpus-per-node=8",
     "restarts": 1,
 }
-
-
-def snakemake(folder, *arguments, env=None):
-    """Run Snakemake in a project folder; everything it prints."""
-    command = [sys.executable, "-m", "snakemake", *arguments]
-    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
-    return done.returncode, done.stdout + done.stderr
 
 
 def make_project(folder):

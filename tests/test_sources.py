@@ -12,6 +12,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from forked import snakemake
 from four_sources import (
     add,
     pictures,
@@ -35,7 +36,7 @@ from m3ae.data.source.files import escape, read_files, unescape
 from m3ae.data.source.sources import make_files, make_source
 from m3ae.errors import UserError
 from raw_shards import encoded, picture
-from test_workflow import copy_project, planned, snakemake
+from test_workflow import copy_project, planned
 
 LOCAL = ["webdataset", "csv", "tsv", "jsonl", "hdf5"]
 DOWNLOAD = {"passes": 1, "shard_samples": 16, "resize": "no", "allow_networks": ["127.0.0.0/8"]}

@@ -2,12 +2,11 @@
 
 import re
 import shutil
-import subprocess
-import sys
 
 import pytest
 import yaml
 
+from forked import snakemake
 from m3ae.config import load_run
 from m3ae.config.printed import figure_models
 from small_project import CHECKOUT, MICRO, make_config
@@ -18,13 +17,6 @@ STEPS = {
     "rows": ["m3ae-b100", "untrained-b"],
 }
 PROBE = {"epochs": 4, "warmup_epochs": 1, "base_lrs": [1.0]}
-
-
-def snakemake(folder, *arguments):
-    """Run Snakemake in a project folder; everything it prints."""
-    command = [sys.executable, "-m", "snakemake", *arguments]
-    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    return result.returncode, result.stdout + result.stderr
 
 
 def planned(folder, *arguments):
