@@ -84,7 +84,7 @@ def test_the_workflows_line_trains_two_ranks_and_saves_when_every_process_of_it_
     """As SLURM stops a step: torchrun, ranks and data workers all get the signal, some of them twice."""
     monkeypatch.chdir(tmp_path)
     pairs = {"pairs": 1.0, "images": 0.0, "texts": 0.0}
-    run = make_stream_project(tmp_path, pairs, epochs=150, log_steps=1, checkpoint_minutes=1000.0)
+    run = make_stream_project(tmp_path, pairs, epochs=60, log_steps=1, checkpoint_minutes=1000.0)
     machine = {"gpu": 2}
     line = f"{launch.command(None, machine, 4)} pretrain --run micro --model {MODEL} "
     line += launch.options(None, machine, 4)
