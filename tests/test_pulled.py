@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from contextlib import contextmanager
 
 import pytest
@@ -90,11 +92,18 @@ def test_a_setting_plans_what_depends_on_it(pulled, name):  # noqa: F811
         assert plan(pulled) == expected
 
 
+def anew(folder, *arguments):
+    """Snakemake in a process of its own, which imports our code as it is now."""
+    command = [sys.executable, "-m", "snakemake", *arguments]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    return result.returncode, result.stdout + result.stderr
+
+
 def test_a_version_number_plans_its_stage(pulled, tmp_path, monkeypatch):  # noqa: F811
     patch = "from m3ae.config.stages import VERSIONS\nVERSIONS['probe'] = 99\n"
     (tmp_path / "sitecustomize.py").write_text(patch)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
-    assert planned(pulled, "all", *RUN) == PROBED
+    assert planned(pulled, "all", *RUN, call=anew) == PROBED
 
 
 def test_comments_order_and_the_machine_plan_nothing(pulled):  # noqa: F811

@@ -19,9 +19,9 @@ STEPS = {
 PROBE = {"epochs": 4, "warmup_epochs": 1, "base_lrs": [1.0]}
 
 
-def planned(folder, *arguments):
+def planned(folder, *arguments, call=snakemake):
     """The rules that a dry run plans, with their number of jobs; `all` aside."""
-    code, text = snakemake(folder, *arguments, "--dry-run", "--quiet", "rules")
+    code, text = call(folder, *arguments, "--dry-run", "--quiet", "rules")
     assert code == 0, text
     table = re.findall(r"^(\w+) +(\d+)$", text, re.M)
     return {rule: int(count) for rule, count in table if rule not in ("total", "all", "job")}
