@@ -11,6 +11,8 @@ import pytest
 import yaml
 
 from forked import snakemake
+from m3ae.artifacts.cache import Hashes
+from m3ae.errors import UserError
 from pulled_project import RUN, plan, published, pulled, settings, told_plan  # noqa: F401
 from test_workflow import PROBE, planned
 
@@ -169,6 +171,20 @@ def test_a_record_of_another_task_is_refused(pulled):  # noqa: F811
         code, text = snakemake(pulled, "-n", "all", *RUN)
     assert code != 0
     assert "probe-digit.json: is the record of results/micro/m3ae-b100/probe-colour.json" in text
+
+
+def test_a_manifest_of_another_shape_is_one_line(pulled):  # noqa: F811
+    path = pulled / "data/micro/shards/train/manifest.json"
+    with edited(path, lambda _: b'{"shards": [{}]}'):
+        code, text = snakemake(pulled, "-n", "all", *RUN)
+    assert code != 0 and "Traceback" not in text
+    assert "shards/train/manifest.json: not what clean writes (KeyError('name')); restore the file" in text
+
+
+def test_a_folder_in_the_place_of_a_file_is_one_line(tmp_path):
+    (tmp_path / "encoder.safetensors").mkdir()
+    with pytest.raises(UserError, match=r"encoder\.safetensors: expected a file, found a folder"):
+        Hashes(tmp_path / "hashes.json").of(tmp_path / "encoder.safetensors")
 
 
 def test_the_hint_for_a_figure_names_a_target(pulled):  # noqa: F811

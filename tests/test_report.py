@@ -213,8 +213,14 @@ def test_text_for_markdown_is_no_markdown_on_a_page(run):
 
 def test_a_sparse_table_marks_its_empty_cells():
     shown = htmltable.table(pd.DataFrame({"a": ["x"], "b": ["-"]}), words=["a"], sparse=True)
-    assert '<table class="sparse">' in shown
+    assert '<table class="sparse pairs">' in shown
     assert re.findall(r'<td class="([\w ]+)"', shown) == ["words", "number nothing"]
+
+
+def test_names_and_numbers_alone_stay_on_one_line_on_a_phone():
+    frame = pd.DataFrame({"a": ["x"], "b": [1]})
+    assert '<table class="pairs">' in htmltable.table(frame, words=["a"])
+    assert '<table class="pairs">' not in htmltable.table(frame, words=["a", "b"])
 
 
 def test_an_interval_stands_small_behind_its_number_and_is_not_broken():

@@ -66,6 +66,14 @@ def test_the_table_and_the_json_say_the_same(run):
     assert row["wall_s"] == 12.5
 
 
+def test_where_all_is_refused_there_is_no_table(run):
+    path = run.paths.record("m3ae-b100", "pretrain")
+    path.parent.mkdir(parents=True)
+    path.write_text("{}")
+    done = CliRunner().invoke(main, ["runs", "--run", "tiny"])
+    assert done.stdout == "" and "left out: results/tiny/m3ae-b100/pretrain.json" in done.stderr
+
+
 def test_times_and_commits_are_short():
     times = [duration(seconds) for seconds in (12, 59.4, 200, 4193, 7199)]
     assert times == ["12 s", "59 s", "3 min", "1 h 10 min", "2 h 00 min"]

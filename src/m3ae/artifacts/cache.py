@@ -29,7 +29,10 @@ class Hashes:
             return None
         found = self.known.get(path.as_posix())
         if found is None or found[:3] != state:
-            found = [*state, sha256_of(path)]
+            try:
+                found = [*state, sha256_of(path)]
+            except IsADirectoryError:
+                raise UserError(f"{path}: expected a file, found a folder; move it away") from None
             self.note(path, found)
         return found[3]
 

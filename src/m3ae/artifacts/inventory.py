@@ -56,9 +56,12 @@ class Statements:
         for job in all_jobs:  # makers come before readers, and are believed first
             for record in job.records:
                 content = read_plain(record)
-                own = dict(own_files(record, content, job))
+                try:
+                    own, read = dict(own_files(record, content, job)), dict(read_by(content, job))
+                except (AttributeError, KeyError, TypeError) as error:
+                    raise unfit(record, f"not what {job.stage} writes ({error!r})") from None
                 self.made |= own
-                for path, sha256 in [*own.items(), *read_by(content, job)]:
+                for path, sha256 in [*own.items(), *read.items()]:
                     self.found.setdefault(path, (sha256, record))
 
     def of(self, path: Path) -> tuple[str | None, Path | None]:
@@ -77,10 +80,14 @@ def read_plain(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except ValueError as error:
-        raise UserError(
-            f"{path}: not JSON ({error}); restore the file, or remove it and make it again: snakemake {path}"
-        ) from None
+        raise unfit(path, f"not JSON ({error})") from None
     return content if isinstance(content, dict) else {}
+
+
+def unfit(path: Path, what: str, target: str | None = None) -> UserError:
+    """The line that stops a command at a file that cannot be believed; ``target`` makes it, else its path."""
+    again = f"restore the file, or remove it and make it again: snakemake {target or path}"
+    return UserError(f"{path}: {what}; {again}")
 
 
 def own_files(record: Path, content: dict[str, Any], job: Job) -> Iterator[tuple[Path, str]]:

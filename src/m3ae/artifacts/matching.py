@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from m3ae.artifacts.cache import Hashes
-from m3ae.artifacts.inventory import OF_STAGE, Inventory, read_plain
+from m3ae.artifacts.inventory import OF_STAGE, Inventory, read_plain, unfit
 from m3ae.artifacts.work import Job
 from m3ae.config.stages import sort_keys
-from m3ae.errors import UserError
 from m3ae.records import HASH, content_hash, read_record
 
 
@@ -64,8 +63,7 @@ def checked(path: Path, job: Job) -> dict[str, Any]:
     content = read_plain(path)
     is_receipt = job.stage not in OF_STAGE  # the `sha256` of a manifest may be that of what lies beside it
     if is_receipt and HASH in content and content[HASH] != content_hash(content):
-        again = f"restore the file, or remove it and make it again: snakemake {job.stage}"
-        raise UserError(f"{path}: was edited; {again}")
+        raise unfit(path, "was edited", job.stage)
     return content
 
 
@@ -74,10 +72,7 @@ def in_its_place(path: Path, record: dict[str, Any]) -> dict[str, Any]:
     name = "-".join(filter(None, [record["stage"], record["subject"]]))
     place = Path("results", record["run"], record["model"], f"{name}.json")
     if path != place:
-        raise UserError(
-            f"{path}: is the record of {place}; restore the file, "
-            f"or remove it and make it again: snakemake {path}"
-        )
+        raise unfit(path, f"is the record of {place}")
     return record
 
 

@@ -24,7 +24,8 @@ def runs(run_name: str | None, as_json: bool) -> None:
     from m3ae.report.runs import runs as found
 
     rows, refused = found(run_name)
-    click.echo(json.dumps(rows, indent=1) if as_json else table(rows))
+    if rows or as_json:
+        click.echo(json.dumps(rows, indent=1) if as_json else table(rows))
     for reason in refused:
         click.echo(f"m3ae: left out: {reason}", err=True)
 

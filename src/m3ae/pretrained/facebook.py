@@ -54,6 +54,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
         with torch.serialization.safe_globals([argparse.Namespace]):
             # The files are torch's own format, which torch alone reads; weights_only calls nothing but
             # constructors of tensors and of plain data (tests/test_unpickle.py tries to make it).
+            # Archives are mapped, so that a large one is not in memory twice; older files cannot be.
             loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except Exception as error:  # torch raises many kinds for a damaged file
         named = re.search(r"(?:GLOBAL|function) ([\w.]+)", str(error))

@@ -26,6 +26,7 @@ NAME = "figure9"
 COLUMNS = ["model", "metric", "ours", "low", "high", "n", "record"]
 ITEMS = {"knn_accuracy": ("correct", 100.0), "silhouette": ("silhouette", 1.0)}
 """What a metric is the mean of, and in which unit."""
+NAMES = {"knn_accuracy": "nearest neighbours (%)"}
 DIGITS = {"knn_accuracy": 1, "silhouette": 3}
 INKS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito
 NAMED = {
@@ -110,7 +111,7 @@ def readable(run: Run, table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "model": [name_of(run, model) for model in table["model"]],
-            "metric": [metric.replace("_", " ") for metric in table["metric"]],
+            "metric": [NAMES.get(metric, metric) for metric in table["metric"]],
             "value": [in_words(*row) for row in table[["model", "metric", "ours", "low", "high"]].to_numpy()],
             "images": table["n"],
         }
@@ -189,7 +190,6 @@ def numbers(run: Run) -> str:
     if table.empty:
         return html.note(f"- (not measured yet: snakemake {NAME} --config run={run.name})")
     frame = readable(run, table)
-    frame["metric"] = frame["metric"].replace({"knn accuracy": "nearest neighbours (%)"})
     frame["trace"] = [
         trace(run, model, path) for model, path in zip(table["model"], table["record"], strict=True)
     ]

@@ -14,6 +14,8 @@ INTERACTIVE = "interactive"
 """Class of the tables that a reader can sort and filter, where the browser runs scripts."""
 SPARSE = "sparse"
 """Class of the tables most of whose cells hold nothing."""
+PAIRS = "pairs"
+"""Class of the tables of names and numbers, which stay on one line where there is little room."""
 INTERVAL = re.compile(r"(\[[^\s,\]]+,) ([^\s,\]]+\])")
 BEHIND = re.compile(r"(?<=\S) (\[[^\]]+\])$")
 """An interval behind its number."""
@@ -46,7 +48,8 @@ def table(
         for row in frame.itertuples(index=False)
     )
     title = Markup("<caption>{}</caption>").format(caption) if caption else ""
-    kinds = " ".join([INTERACTIVE] * interactive + [SPARSE] * sparse)
+    pairs = [look for look, _ in columns] == ["words", "number"]
+    kinds = " ".join([INTERACTIVE] * interactive + [SPARSE] * sparse + [PAIRS] * pairs)
     look = Markup(' class="{}"').format(kinds) if kinds else ""
     body = Markup("<table{}>{}<thead><tr>{}</tr></thead>\n<tbody>{}</tbody></table>")
     return Markup('<div class="scroll">{}</div>').format(body.format(look, title, head, rows))

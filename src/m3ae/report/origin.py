@@ -32,9 +32,7 @@ def provenance_tables(run: Run) -> str:
     stages = html.table(
         pd.DataFrame(stage_rows(run, records)), words=STAGE_WORDS, caption="Stages (times in UTC)"
     )
-    versions = html.table(
-        pd.DataFrame(version_rows(records)), words=["library", "version"], caption="Libraries"
-    )
+    versions = html.table(pd.DataFrame(version_rows(records)), words=["library"], caption="Libraries")
     sums = html.table(
         pd.DataFrame(checksum_rows(run, records)), words=["file", "SHA-256"], caption="Checksums"
     )
