@@ -8,6 +8,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 from m3ae.artifacts.recognise import recognise
+from m3ae.cli.warm.start import start_warm
 from m3ae.config import load_run
 from m3ae.config.datasets import evalset_stage, load_dataset
 from m3ae.config.environment import prepare_jobs
@@ -48,6 +49,11 @@ include: "workflow/rules/extended.smk"
 include: "workflow/rules/pictures.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/check.smk"
+
+
+onstart:
+    if workflow.local_exec:  # a cluster's jobs start on other machines
+        start_warm(sum(1 for _ in workflow.dag.needrun_jobs()))
 
 
 rule all:
