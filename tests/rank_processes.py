@@ -8,11 +8,10 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import click
-import torch._dynamo
-import torch.distributed.fsdp  # noqa: F401  # what torch spreads a model with imports both: once, not in each rank
 
 HANGS_S = 90  # a rank that is not done by then says where it is
 
@@ -30,6 +29,8 @@ class RankProcesses:
     def __init__(
         self, folder: Path, world: int, function: Callable[[], object], timeout_s: float = 60
     ) -> None:
+        for name in ("torch._dynamo", "torch.distributed.fsdp"):
+            import_module(name)  # what torch spreads a model with imports them: once, not in each rank
         fork = multiprocessing.get_context("fork")
         self.outputs = [folder / f"rank-{rank}.txt" for rank in range(world)]
         port = free_port()

@@ -29,7 +29,7 @@ EVERY_STEP = {"log_steps": 1, "checkpoint_minutes": 1000.0, "picture_steps": 7}
 def mixed(request, stream_project):
     """5 pairs, 4 images alone and 4 passages in a step: ranks and parts have different shares."""
     mixture = {"pairs": 5.0, "images": 4.0, "texts": 4.0}
-    run = make_stream_project(stream_project, mixture, mask_scope=request.param, **EVERY_STEP)
+    run = make_stream_project(stream_project, mixture, mask_scope=request.param, epochs=4, **EVERY_STEP)
     return Run(run.name, RunSettings.model_validate(merge(run.settings.plain(), {"batch_size": 13})))
 
 
@@ -58,7 +58,7 @@ def assert_same_losses(lines, expected, relative=1e-6):
 def test_ranks_and_parts_change_no_loss(mixed, tmp_path):
     alone = trained(mixed)
     assert {"image_loss", "text_loss", "unpaired_text_loss"} <= set(alone[0])
-    assert len(alone) == 24
+    assert len(alone) == 12
     for world, machine in (
         (1, Machine(device_batch=3)),
         (2, Machine()),
@@ -84,7 +84,7 @@ def test_the_workflows_line_trains_two_ranks_and_saves_when_every_process_of_it_
     """As SLURM stops a step: torchrun, ranks and data workers all get the signal, some of them twice."""
     monkeypatch.chdir(tmp_path)
     pairs = {"pairs": 1.0, "images": 0.0, "texts": 0.0}
-    run = make_stream_project(tmp_path, pairs, epochs=60, log_steps=1, checkpoint_minutes=1000.0)
+    run = make_stream_project(tmp_path, pairs, epochs=30, log_steps=1, checkpoint_minutes=1000.0)
     machine = {"gpu": 2}
     line = f"{launch.command(None, machine, 4)} pretrain --run micro --model {MODEL} "
     line += launch.options(None, machine, 4)
