@@ -13,7 +13,9 @@ from m3ae.config import Run, load_run
 from m3ae.errors import UserError
 from m3ae.report import figure3, figure6, style
 from m3ae.report.curves import LOSSES, curves_table
+from m3ae.report.dots import draw_dots
 from m3ae.report.figures import FIGURES, make_figure
+from m3ae.report.lines import draw_lines
 from m3ae.report.names import place_names
 from m3ae.report.tables import figure_table
 
@@ -74,18 +76,55 @@ def test_a_users_matplotlib_settings_come_back(run):
     assert mpl.rcParams["font.size"] == before
 
 
-def test_histograms_count_every_score_once(run):
+def test_histograms_show_the_middle_of_all_scores_as_shares_of_each_side(run):
+    """One image far from all others does not squeeze the rest into one bin."""
     rng = np.random.default_rng(0)
-    inside, outside = rng.normal(1, 1, 120), rng.normal(0, 2, 80)
+    inside, outside = rng.normal(1, 1, 120), np.append(rng.normal(0, 2, 79), -1000)
     made.write_ood(run, "mae-b100", "digits-heldout", inside, outside)
     metric = figure6.scores(run, "mae-b100", "msp_auroc")
-    edges, counts_in, counts_out = figure6.histogram(metric, run.settings.ood.bins)
+    edges, shares_in, shares_out = figure6.histogram(metric, run.settings.ood.bins)
     assert len(edges) == 52
-    assert len(counts_in) == len(counts_out) == 51
-    assert (counts_in.sum(), counts_out.sum()) == (120, 80)
-    values = inside.astype(np.float32)
+    assert len(shares_in) == len(shares_out) == 51
+    values = np.concatenate([inside, outside]).astype(np.float32)
+    assert (values < edges[0]).sum() == (values > edges[-1]).sum() == 2  # 1 % of 200 at either end
     for k in range(50):  # the last bin alone includes its right edge
-        assert counts_in[k] == sum(edges[k] <= value < edges[k + 1] for value in values)
+        count = sum(edges[k] <= value < edges[k + 1] for value in inside.astype(np.float32))
+        assert shares_in[k] == pytest.approx(100 * count / 120)
+
+
+def test_a_tall_chart_has_its_marks_on_top_and_a_scale_below_each_panel(run):
+    """Panels `digit` to `place`, two in a row: a window shows one row at a time."""
+    rows = [
+        {"model": "m3ae-b100", "panel": panel, "metric": "sweep", "ours": 9.0, "low": 8.0, "high": 10.0}
+        for panel in run.tasks
+    ]
+    with style.theme():
+        figure = draw_dots(run, pd.DataFrame(rows), "accuracy (%)")
+        figure.draw_without_rendering()
+    (legend,), (banner, *_) = figure.legends, [figure._suptitle]
+    below, above = legend.get_window_extent(), figure.axes[0].title.get_window_extent()
+    assert above.y1 <= below.y0
+    assert below.y1 <= banner.get_window_extent().y1 - 2 * 15  # two lines of the banner
+    assert all(axes.xaxis.get_tick_params()["labelbottom"] for axes in figure.axes)
+
+
+def test_four_attacks_stand_in_a_square_with_radii_as_people_count_them(run):
+    attacks = ["fgsm_linf_0.00392", "pgd40_linf_0.00392", "pgd40_l2_0.5", "autoattack_linf_0.00392"]
+    rows = [
+        {"model": "m3ae-b100", "metric": metric, "ours": 9.0, "low": 8.0, "high": 10.0}
+        for metric in ["clean", *attacks]
+    ]
+    with style.theme():
+        figure = draw_lines(run, pd.DataFrame(rows), "accuracy (%)")
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles == [
+        "FGSM\nL-infinity",
+        "PGD, 40 steps\nL-infinity",
+        "PGD, 40 steps\nL2",
+        "AutoAttack\nL-infinity",
+    ]
+    assert figure.axes[0].get_subplotspec().get_gridspec().get_geometry() == (2, 2)
+    assert [round(float(axes.lines[0].get_xdata()[-1]), 2) for axes in figure.axes] == [1.0, 1.0, 0.5, 1.0]
 
 
 def test_figure_3_puts_each_model_at_its_share_of_captions(run):

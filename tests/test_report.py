@@ -36,9 +36,11 @@ from m3ae.report import (
 )
 from m3ae.report.compute import page as compute
 from m3ae.report.curves import make_curves
+from m3ae.report.measures import in_words
+from m3ae.report.paper import label
 from m3ae.report.render import render_report
+from m3ae.report.subjects import subject
 from m3ae.report.summary import summary
-from m3ae.report.targets import in_words
 from made_shards import captions_of, jpegs, write_shards
 
 
@@ -230,9 +232,48 @@ def test_an_interval_stands_small_behind_its_number_and_is_not_broken():
     assert shown == "−1.0 <small>[−2.0,\u00a03.0]</small>"
 
 
-def test_measures_are_told_in_words():
-    assert in_words("fgsm_linf_0.00196") == "FGSM, L-infinity, 0.00196"
-    assert in_words("image_to_text_recall_5") == "image to text, recall@5"
+@pytest.mark.parametrize(
+    ("metric", "words"),
+    [
+        ("fgsm_linf_0.00196", "FGSM, L-infinity, 0.5/255"),
+        ("pgd40_linf_0.002", "PGD, 40 steps, L-infinity, 0.002"),  # no quarter of a step
+        ("autoattack_l2_0.5", "AutoAttack, L2, 0.5"),
+        ("image_to_text_recall_5", "image to text, recall@5"),
+        ("image_to_text_minus_mean_recall_1", "image to text, less the caption's mean, recall@1"),
+        ("vim_aupr_in", "ViM, AUPR in"),
+        ("shots5", "5 per class"),
+        ("linear_selected_on_test", "linear probe, best test epoch"),
+        ("jpeg_compression_3", "JPEG compression 3"),
+        ("concepts_joint_minus_text", "concepts: gain by the image"),
+        ("words_one_pass_minus_one_pass_wrong_image", "words: one pass, gain by the image"),
+        ("words_steps_minus_frequent", "words: step by step, gain over the most frequent"),
+        ("words_frequent", "words: most frequent"),
+        ("question_colour_wrong_image", "question: colour, wrong image"),
+    ],
+)
+def test_measures_are_told_in_words(metric, words):
+    assert in_words(metric) == words
+
+
+def test_tasks_and_pairs_have_the_names_that_people_know():
+    assert subject("cifar100-cifar10") == "CIFAR-100 against CIFAR-10"
+    assert subject("digits-heldout") == "digits against held-out digits"
+    assert (subject("imagenet"), subject("colour")) == ("ImageNet", "colour")
+    assert label(load_run("photos"), "m3ae-b100-texts") == "M3AE, plain text too"
+
+
+def test_an_ordering_breaks_at_most_before_its_second_side():
+    assert ledger.whole("M3AE, ViT-L > MAE, ViT-L").striptags() == "M3AE, ViT-L > MAE, ViT-L"
+    assert ledger.whole("A > B").count('class="whole"') == 2
+
+
+def test_a_yield_that_is_not_quite_all_is_not_told_as_all():
+    assert [yields.share(one) for one in (1.0, 5999 / 6000, 0.952)] == ["100.0 %", "99.98 %", "95.2 %"]
+
+
+def test_inner_pieces_of_a_caption_follow_their_word_without_a_space():
+    caption = ["a", ["spray", False, "spray"], ["##ing", True, "##s"], {"chosen": "##er"}, "dog"]
+    assert pictures.words(caption).striptags() == "a spraying ser dog"
 
 
 def test_a_figure_says_which_of_its_settings_are_not_the_papers(run):

@@ -5,6 +5,9 @@ import re
 import pytest
 
 from m3ae.config import load_run
+from m3ae.report import evidence
+from m3ae.report.format import rounded
+from m3ae.report.tables import figure_table
 from m3ae.report.verdicts import DEVIATES, HOLDS, NOT_RESOLVED, orderings
 from small_project import CHECKOUT
 
@@ -55,3 +58,11 @@ def test_every_ordering_of_the_paper_that_was_run_is_on_the_page(in_project):
     named = {row[1:] for row in ROWS}
     assert set(zip(run.ordering, run.subject, run.metric, strict=True)) <= named
     assert set(page_rows()) == {row[0] for row in ROWS}
+
+
+def test_the_probes_of_all_tasks_are_over_all_seeds_as_in_figure_3(in_project):
+    run = load_run("photos")
+    cells = figure_table(run, "figure3").set_index("model")
+    for model in ("m3ae-b100", "mae-b100"):
+        found = evidence.accuracy(run, model, run.tasks[0]).striptags()
+        assert found.split()[0] == rounded(cells.loc[[model], "ours"].iloc[0])

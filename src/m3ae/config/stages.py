@@ -35,16 +35,16 @@ VERSIONS = {
     "shift": 2,
     "robustness": 1,
     "figure2": 2,
-    "figure3": 5,
-    "figure4": 2,
-    "figure5": 2,
-    "figure6": 2,
-    "figure7": 2,
+    "figure3": 6,
+    "figure4": 3,
+    "figure5": 3,
+    "figure6": 3,
+    "figure7": 3,
     "figure9": 2,
-    "extended": 3,
+    "extended": 4,
     "curves": 2,
     "compute": 2,
-    "report": 4,
+    "report": 5,
 }
 
 

@@ -8,8 +8,10 @@ from m3ae.evaluate.bootstrap import Interval
 from m3ae.report import gains, html
 from m3ae.report.extended import describe, extended_table
 from m3ae.report.format import NOTHING, interval, rounded
+from m3ae.report.measures import in_words
 from m3ae.report.paper import label
-from m3ae.report.targets import TARGETS, in_words
+from m3ae.report.subjects import subject
+from m3ae.report.targets import TARGETS
 
 MANY = 100
 """Numbers on a page above which its tables are folded."""
@@ -27,7 +29,7 @@ def beyond(run: Run, name: str) -> str:
     if len(table) > MANY:
         names = table["panel"].value_counts(sort=False)
         tables = [
-            html.details(f"{panel}: {number} numbers", found, numbers=True)
+            html.details(f"{subject(str(panel))}: {number} numbers", found, numbers=True)
             for (panel, number), found in zip(names.items(), tables, strict=True)
         ]
     note = html.note(gains.note(run, paired)) if paired else Markup("")
@@ -54,5 +56,5 @@ def panel_table(
             cells[in_words(metric)][gains.TITLE] = gains.in_words(found)
     frame = pd.DataFrame.from_dict(cells, orient="index").fillna(NOTHING)
     frame.insert(0, "measure", frame.index)
-    caption = f"{TARGETS[name].title}: {panel}" if panel != name else TARGETS[name].title
+    caption = f"{TARGETS[name].title}: {subject(panel)}" if panel != name else TARGETS[name].title
     return html.table(frame, words=["measure"], caption=caption)

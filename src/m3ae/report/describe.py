@@ -5,6 +5,7 @@ import pandas as pd
 from m3ae.config import Run
 from m3ae.report.format import percent, rounded
 from m3ae.report.paper import label
+from m3ae.report.subjects import task
 from m3ae.report.tables import OURS
 
 
@@ -16,6 +17,5 @@ def describe(run: Run, table: pd.DataFrame) -> str:
         f"(paper {percent(cell['paper_v1'])})"
         for cell in cells.to_dict("records")
     ]
-    return (
-        f"Linear accuracy in % on {run.tasks[0]}, the paper's on ImageNet in brackets: {'; '.join(values)}."
-    )
+    subject = task(run.tasks[0])
+    return f"Linear accuracy in % on {subject}, the paper's on ImageNet in brackets: {'; '.join(values)}."

@@ -8,13 +8,15 @@ from markupsafe import Markup
 
 from m3ae.config import Run
 from m3ae.evaluate.bootstrap import Interval
-from m3ae.records import Metric, Record
+from m3ae.records import Metric
 from m3ae.report import html
 from m3ae.report.claims import M3AE, MAE, own_claims
 from m3ae.report.format import NOTHING, interval, rounded, signed
 from m3ae.report.ledger import orderings_table
 from m3ae.report.paper import label
 from m3ae.report.results import find_record
+from m3ae.report.subjects import subject
+from m3ae.report.tables import measured
 from m3ae.report.verdicts import DEVIATES, HOLDS, judge
 
 # what is asked, the model's metric, the baseline's, the paired gain (above 0: the model is better)
@@ -77,9 +79,8 @@ def answer(value: Metric, baseline: Metric, gain: Metric) -> str:
 
 def probe_table(run: Run) -> str:
     """Linear probes of all tasks and models, with chance as the last row; then our orderings."""
-    records = {(m, t): find_record(run, m, f"probe-{t}") for m in run.rows for t in run.tasks}
     columns = {
-        task: [*(accuracy(run, m, task, records[m, task]) for m in run.rows), chance(records, task)]
+        subject(task): [*(accuracy(run, model, task) for model in run.rows), chance(run, task)]
         for task in run.tasks
     }
     names = [*(label(run, model) for model in run.rows), "chance"]
@@ -88,16 +89,16 @@ def probe_table(run: Run) -> str:
     return html.table(probes, words=["model"], caption="Accuracy (%) of linear probes") + own
 
 
-def accuracy(run: Run, model: str, task: str, record: Record | None) -> Markup:
-    """A probe's accuracy with its interval, linked to its record."""
-    if record is None:
+def accuracy(run: Run, model: str, task: str) -> Markup:
+    """A probe's accuracy over all its seeds, as in Figure 3, with its interval, linked to its record."""
+    found = measured(run, model, f"probe-{task}", "accuracy")
+    if not found:
         return Markup(NOTHING)
-    found = record.metrics["accuracy"]
-    value = html.link(run.paths.record(model, f"probe-{task}").as_posix(), rounded(found.value))
-    return Markup("{} <small>{}</small>").format(value, interval(found.low, found.high))
+    value = html.link(found["record"], rounded(found["ours"]))
+    return Markup("{} <small>{}</small>").format(value, interval(found["low"], found["high"]))
 
 
-def chance(records: dict[tuple[str, str], Record | None], task: str) -> str:
+def chance(run: Run, task: str) -> str:
     """What guessing gives on a task, as the records state it."""
-    found = [r.details.get("chance") for (_, name), r in records.items() if r is not None and name == task]
-    return rounded(found[0] if found else None)
+    records = (find_record(run, model, f"probe-{task}") for model in run.rows)
+    return rounded(next((record.details.get("chance") for record in records if record), None))

@@ -9,10 +9,12 @@ from m3ae.report import gains, style
 from m3ae.report.dots import draw_dots
 from m3ae.report.format import NOTHING, interval, rounded
 from m3ae.report.lines import draw_lines
+from m3ae.report.measures import in_words
 from m3ae.report.paper import label
 from m3ae.report.results import find_record
+from m3ae.report.subjects import subject
 from m3ae.report.tables import COLUMNS, measured
-from m3ae.report.targets import TARGETS, in_words
+from m3ae.report.targets import TARGETS
 
 
 def make_extended(run: Run, name: str) -> None:
@@ -58,7 +60,7 @@ def markdown(run: Run, name: str, table: pd.DataFrame, alt: str) -> str:
         parts.append(f"{gains.note(run, paired)}\n")
     for panel, rows in table.groupby("panel", sort=False):
         cells = wide(run, rows, paired).to_markdown(disable_numparse=True)
-        parts.append(f"### {panel}\n\n{cells}\n")
+        parts.append(f"### {subject(str(panel))}\n\n{cells}\n")
     if table.empty:
         parts.append("Nothing of it was run: -\n")
     return "\n".join(parts)

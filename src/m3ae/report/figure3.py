@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from m3ae.config import Run
-from m3ae.report import style
+from m3ae.report import style, subjects
 from m3ae.report.describe import describe
 from m3ae.report.format import absent, percent, rounded
 from m3ae.report.markdown import write_table
@@ -87,7 +87,7 @@ def draw(run: Run, cells: pd.DataFrame, untrained: float | None) -> "Figure":
     names += draw_ours(ours, cells, with_paper=shared)
     if not measured and untrained is None and not shared:
         ours.set_yticks([])  # nothing but "-"
-    ours.set_ylabel(f"{run.tasks[0]} accuracy, linear probe (%)")
+    ours.set_ylabel(f"{subjects.task(run.tasks[0])} accuracy, linear probe (%)")
     if not shared:
         ours.set_title("This run", loc="left", fontweight="bold")
         paper.set_title("The paper (v1): ImageNet", loc="left", color=style.GREY)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from m3ae.config import Run
-from m3ae.report import style
+from m3ae.report import style, subjects
 from m3ae.report.describe import describe
 from m3ae.report.format import absent, percent, rounded
 from m3ae.report.markdown import write_table
@@ -50,7 +50,7 @@ def draw(run: Run, table: pd.DataFrame) -> "Figure":
 
 def name_rows(run: Run, grid: Any) -> None:
     """What the rows of panels measure."""
-    grid[0, 0].set_ylabel(f"{run.tasks[0]} accuracy (%)")
+    grid[0, 0].set_ylabel(f"{subjects.task(run.tasks[0])} accuracy (%)")
     if len(grid) > 1:
         grid[0, 0].set_title("This run", loc="left", fontweight="bold")
         grid[1, 0].set_title("The paper (v1)", loc="left", color=style.GREY)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from m3ae.config import Run
-from m3ae.report import style
+from m3ae.report import style, subjects
 from m3ae.report.describe import describe
 from m3ae.report.format import absent, percent, rounded
 from m3ae.report.markdown import write_table
@@ -38,7 +38,7 @@ def draw(run: Run, table: pd.DataFrame) -> "Figure":
     ratios = [text_mask_ratio(run, cell["model"]) for cell in cells]
     draw_paper(paper, ratios, cells)
     draw_ours(ours, ratios, cells)
-    ours.set_ylabel(f"{run.tasks[0]} accuracy, linear probe (%)")
+    ours.set_ylabel(f"{subjects.task(run.tasks[0])} accuracy, linear probe (%)")
     if not comparable:
         ours.set_title("This run", loc="left", fontweight="bold")
         paper.set_title("The paper: ImageNet", loc="left", color=style.GREY)

@@ -14,6 +14,7 @@ from m3ae.report.format import absent, interval, percent, rounded
 from m3ae.report.markdown import write_table
 from m3ae.report.paper import label
 from m3ae.report.results import find_record
+from m3ae.report.subjects import sides
 from m3ae.report.tables import OURS, figure_table, first_subject
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NAME = "figure6"
+TAIL = 0.01
+"""Share of the scores at either end that is not drawn."""
 SCORES = {
     "mahalanobis_auroc": "Mahalanobis score (minus squared distance)",
     "msp_auroc": "maximum softmax probability",
@@ -73,8 +76,8 @@ def add_legend(figure: "Figure", run: Run) -> None:
     """Which colour is in, and which is out."""
     from matplotlib.patches import Patch
 
-    pair = run.settings.ood.pairs[0]
-    names = {style.IN: f"in: test images of task {pair.task}", style.OUT: f"out: {pair.out.dataset}"}
+    inside, outside = sides(run.ood_pairs[0])
+    names = {style.IN: f"in: {inside}", style.OUT: f"out: {outside}"}
     handles = [Patch(color=colour, alpha=0.5, label=text) for colour, text in names.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
 
@@ -93,17 +96,20 @@ def scores(run: Run, model: str, metric: str) -> Metric | None:
 
 
 def histogram(metric: Metric, bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Common edges (bins + 1), and the counts of "in" and "out" items in each bin (bins)."""
+    """Common edges (bins + 1) of the middle 98 % of all scores, and the shares (%) of "in" and "out" items.
+
+    A few images far from all others would squeeze the rest into one bin: they count, but are not drawn.
+    """
     inside, outside = metric.items["in"].unpack(), metric.items["out"].unpack()
-    edges = np.histogram_bin_edges(np.concatenate([inside, outside]), bins)
-    return edges, np.histogram(inside, edges)[0], np.histogram(outside, edges)[0]
+    low, high = np.quantile(np.concatenate([inside, outside]), [TAIL, 1 - TAIL])
+    edges = np.linspace(low, high, bins + 1)
+    return edges, *(100 * np.histogram(one, edges)[0] / len(one) for one in (inside, outside))
 
 
 def draw_histogram(axes: "Axes", metric: Metric, bins: int) -> None:
     """Both histograms on common bins, as shares: the two sets need not be equally large."""
-    edges, *counts = histogram(metric, bins)
-    for values, colour in zip(counts, (style.IN, style.OUT), strict=True):
-        share = 100 * values / values.sum()
+    edges, *shares = histogram(metric, bins)
+    for share, colour in zip(shares, (style.IN, style.OUT), strict=True):
         axes.stairs(share, edges, fill=True, color=colour, alpha=0.4)
         axes.stairs(share, edges, color=colour, linewidth=1.2)
     axes.locator_params(nbins=5)
@@ -116,6 +122,5 @@ def describe(run: Run, table: pd.DataFrame) -> str:
         paper = "" if absent(cell["paper_v1"]) else f" (paper {percent(cell['paper_v1'])})"
         numbers = f"{rounded(cell['ours'])}{paper}"
         values.append(f"{label(run, cell['model'])}, {cell['panel']}: {numbers}")
-    pair = run.settings.ood.pairs[0]
-    subject = f"{pair.task} (in) against {pair.out.dataset} (out)"
-    return f"Histograms of scores, {subject}; AUROC in %: {'; '.join(values)}."
+    inside, outside = sides(run.ood_pairs[0])
+    return f"Histograms of scores, {inside} (in) against {outside} (out); AUROC in %: {'; '.join(values)}."

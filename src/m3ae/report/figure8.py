@@ -9,7 +9,7 @@ from m3ae.config import Run
 from m3ae.evaluate.attention.shown import Shown
 from m3ae.report import heat
 from m3ae.report.looks import place_of, write_looks
-from m3ae.report.rows import Row, Word
+from m3ae.report.rows import INNER, Row, Word
 
 NAME = "figure8"
 ABOUT = (
@@ -42,7 +42,7 @@ def note(pair: Shown) -> str:
     """The most attended piece, and what the word of Figure 7 gets."""
     most = int(pair.over_words.argmax())
     return (
-        f"most: {pair.pieces[most]}, {100 * pair.over_words[most]:.0f} % (spread evenly: "
+        f'most: "{piece(pair, most)}", {100 * pair.over_words[most]:.0f} % (spread evenly: '
         f"{100 / len(pair.pieces):.0f} %)\n{pair.word}: {100 * of_word(pair):.0f} %"
     )
 
@@ -51,7 +51,12 @@ def in_words(pair: Shown) -> str:
     """What a row shows, for those who cannot see it."""
     at, most = place_of(pair.patch), int(pair.over_words.argmax())
     share = 100 * float(pair.over_words[most])
-    return f'row {at["row"]}, column {at["column"]} looks most at "{pair.pieces[most]}" ({share:.0f} %)'
+    return f'row {at["row"]}, column {at["column"]} looks most at "{piece(pair, most)}" ({share:.0f} %)'
+
+
+def piece(pair: Shown, slot: int) -> str:
+    """A word piece as the picture shows it: an inner one without its mark."""
+    return pair.pieces[slot].removeprefix(INNER)
 
 
 def of_word(pair: Shown) -> float:
@@ -68,7 +73,7 @@ def table_of(pairs: Sequence[Shown]) -> pd.DataFrame:
             "sample": [pair.sample for pair in pairs],
             "row": [place_of(pair.patch)["row"] for pair in pairs],
             "column": [place_of(pair.patch)["column"] for pair in pairs],
-            "looks_at": [pair.pieces[at] for pair, at in zip(pairs, most, strict=True)],
+            "looks_at": [piece(pair, at) for pair, at in zip(pairs, most, strict=True)],
             "share_percent": [
                 round(100 * float(pair.over_words[at]), 1) for pair, at in zip(pairs, most, strict=True)
             ],

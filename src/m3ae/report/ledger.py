@@ -8,6 +8,7 @@ from m3ae.report import html
 from m3ae.report.claims import Claim, claims
 from m3ae.report.format import interval, percent, rounded, signed
 from m3ae.report.paper import label
+from m3ae.report.subjects import subject
 from m3ae.report.tables import OURS, figure_table, first_subject
 from m3ae.report.trace import of_two, with_command
 from m3ae.report.verdicts import ordering
@@ -19,6 +20,7 @@ LEDGER_FIGURES = {
     "figure6": "Figure 6",
 }
 SEVERAL_PANELS = ("figure4", "figure6")
+PANELS = {"epochs": "by length", "size": "by size"}
 METRICS = {
     "accuracy": "accuracy",
     "mean_average_precision": "mean average precision",
@@ -46,7 +48,7 @@ def ledger(run: Run) -> str:
 
 def subjects(run: Run) -> str:
     """On what this run measures the paper's cells."""
-    return f"accuracy on {run.tasks[0]}, AUROC of {run.ood_pairs[0]}"
+    return f"accuracy on {subject(run.tasks[0])}, AUROC of {subject(run.ood_pairs[0])}"
 
 
 def cell_rows(run: Run, figure: str) -> list[dict[str, str]]:
@@ -75,7 +77,13 @@ def cell_rows(run: Run, figure: str) -> list[dict[str, str]]:
 
 def in_panel(name: str, panel: str) -> Markup:
     """A cell's name, where a figure prints the same model in several panels."""
-    return Markup("{} <small>{}</small>").format(name, panel)
+    return Markup("{} <small>{}</small>").format(name, PANELS.get(panel, panel))
+
+
+def whole(text: str) -> Markup:
+    """An ordering that breaks at most before its second side."""
+    better, _, worse = text.partition(" > ")
+    return Markup('<span class="whole">{} &gt;</span> <span class="whole">{}</span>').format(better, worse)
 
 
 def orderings_table(run: Run, found: list[Claim], caption: str, *, interactive: bool = False) -> Markup:
@@ -91,9 +99,9 @@ def ordering_row(run: Run, claim: Claim, *, traced: bool) -> dict[str, str]:
     row = ordering(run, claim)
     trace = of_two(run, claim.source, claim.better, claim.worse, claim.stage) if traced else Markup("")
     return {
-        "ordering": row["ordering"],
+        "ordering": whole(row["ordering"]),
         "figure": LEDGER_FIGURES.get(claim.source, ""),
-        "measured on": f"{row['subject'] or 'concepts'}, {METRICS[row['metric']]}",
+        "measured on": f"{subject(row['subject'] or 'concepts')}, {METRICS[row['metric']]}",
         "paper v1": signed(row["paper"]),
         "ours": signed(row["difference"]),
         "interval": interval(row["low"], row["high"]),

@@ -6,6 +6,7 @@ from m3ae.config import Run
 from m3ae.files import write_text
 from m3ae.report.format import NOTHING, interval, percent, rounded
 from m3ae.report.paper import TITLES, label
+from m3ae.report.subjects import subject
 from m3ae.report.tables import OURS
 
 
@@ -48,7 +49,8 @@ def what(run: Run, panel: str, metric: str) -> str:
     words = metric.replace("_", " ")
     if panel == OURS or run.settings.check.comparable:
         return words
-    return f"{words} (ours: {run.tasks[0] if metric.endswith('accuracy') else run.ood_pairs[0]})"
+    ours = run.tasks[0] if metric.endswith("accuracy") else run.ood_pairs[0]
+    return f"{words} (ours: {subject(ours)})"
 
 
 def link(path: object) -> str:
@@ -58,12 +60,16 @@ def link(path: object) -> str:
 
 def measure(run: Run, figure: str) -> str:
     """What ``ours`` is, and how a verdict comes about, in one or two sentences."""
-    subject = f"AUROC of {run.ood_pairs[0]}" if figure == "figure6" else f"{run.tasks[0]} accuracy"
+    ours = (
+        f"AUROC of {subject(run.ood_pairs[0])}"
+        if figure == "figure6"
+        else f"{subject(run.tasks[0])} accuracy"
+    )
     check, share = run.settings.check, f"{run.settings.statistics.confidence:.0%}".replace("%", " %")
     how = (
         f"a cell is reproduced within {check.tolerance_points:g} points of v1"
         if check.comparable
         else "verdicts judge the paper's orderings, by paired bootstrap differences; no number is compared"
     )
-    what = f"Ours: {subject}, %, with {share} bootstrap intervals (over seeds too where there are several)"
+    what = f"Ours: {ours}, %, with {share} bootstrap intervals (over seeds too where there are several)"
     return f"{what}; panel `{OURS}`: not printed in the paper; {how}."

@@ -11,6 +11,7 @@ from m3ae.report.claims import M3AE, MAE
 from m3ae.report.format import interval, signed
 from m3ae.report.ledger import LEDGER_FIGURES, METRICS
 from m3ae.report.paper import label
+from m3ae.report.subjects import subject
 from m3ae.report.tables import OURS, figure_table
 from m3ae.report.verdicts import NOT_RUN, orderings
 
@@ -83,7 +84,7 @@ def findings(run: Run) -> Markup:
     heads = found[found["ordering"] == f"{label(run, M3AE)} > {label(run, MAE)}"].to_dict("records")
     rows = [
         {
-            "measured on": f"{row['subject'] or 'concepts of captions'}, {METRICS[row['metric']]}",
+            "measured on": f"{subject(row['subject'] or 'concepts of captions')}, {METRICS[row['metric']]}",
             "the paper": signed(row["paper"]),
             "this run": signed(row["difference"]),
             "interval": interval(row["low"], row["high"]),

@@ -12,6 +12,7 @@ from m3ae.report.format import NOTHING, interval, rounded
 from m3ae.report.ledger import METRICS
 from m3ae.report.markdown import readable, what
 from m3ae.report.paper import label
+from m3ae.report.subjects import subject
 from m3ae.report.tables import OURS, figure_table, first_subject
 from m3ae.report.trace import commands, sources
 
@@ -65,7 +66,7 @@ def in_words(metric: str) -> str:
     """`digits_mahalanobis_auroc` as people read it: `digits, Mahalanobis AUROC`."""
     for name, words in METRICS.items():
         if metric.endswith(f"_{name}"):
-            return f"{metric.removesuffix(f'_{name}')}, {words}"
+            return f"{subject(metric.removesuffix(f'_{name}'))}, {words}"
     return metric
 
 

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from m3ae.config import Run
 from m3ae.report import html
 from m3ae.report.format import rounded
+from m3ae.report.rows import INNER
 
 
 def picture_figure(run: Run, name: str) -> str:
@@ -55,18 +56,30 @@ def fact(name: str, value: Any) -> str:
 
 
 def words(caption: Sequence[Any]) -> Markup:
-    """A caption: chosen words are marked; of hidden ones a wrong prediction stands behind the right word."""
-    parts = []
+    """A caption: chosen words are marked; of hidden ones a wrong prediction stands behind the right word.
+
+    An inner piece follows its word without a space.
+    """
+    text = Markup("")
     for entry in caption:
-        if isinstance(entry, dict):
-            parts.append(Markup('<mark title="chosen">{}</mark>').format(entry["chosen"]))
-            continue
-        word, hidden, predicted = (entry, False, entry) if isinstance(entry, str) else entry
-        if not hidden:
-            parts.append(Markup("<span>{}</span>").format(word))
-        elif word == predicted:
-            parts.append(Markup('<ins title="hidden, predicted">{}</ins>').format(word))
-        else:
-            wrong = Markup('<del title="hidden">{}</del> <mark title="predicted">{}</mark>')
-            parts.append(wrong.format(word, predicted))
-    return Markup(" ").join(parts)
+        space = "" if first(entry).startswith(INNER) or not text else " "
+        text += Markup("{}{}").format(space, shown(entry))
+    return text
+
+
+def first(entry: Any) -> str:
+    """The piece of a caption that an entry is about."""
+    return str(entry["chosen"] if isinstance(entry, dict) else entry if isinstance(entry, str) else entry[0])
+
+
+def shown(entry: Any) -> Markup:
+    """One piece of a caption."""
+    piece = first(entry).removeprefix(INNER)
+    if isinstance(entry, dict):
+        return Markup('<mark title="chosen">{}</mark>').format(piece)
+    if isinstance(entry, str) or not entry[1]:
+        return Markup("<span>{}</span>").format(piece)
+    if entry[0] == entry[2]:
+        return Markup('<ins title="hidden, predicted">{}</ins>').format(piece)
+    wrong = Markup('<del title="hidden">{}</del> <mark title="predicted">{}</mark>')
+    return wrong.format(piece, entry[2].removeprefix(INNER))

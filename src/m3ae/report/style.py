@@ -26,6 +26,8 @@ IN, OUT = "navy", "crimson"  # as the paper draws Figure 6
 GREY, WARNING = "#5F5F5F", "#A33A00"
 WIDTH = 7.2
 """Inches: the text stays legible when a page shows the chart at half of it."""
+LINE = 0.3
+"""Inches of a line of the banner."""
 SETTINGS = {
     "font.size": 12,
     "axes.titlesize": 12,
@@ -52,15 +54,20 @@ def theme() -> Iterator[None]:
         yield
 
 
-def new_figure(run: Run, height: float) -> "Figure":
-    """An empty figure of the common width; it grows (inches) by the banner."""
+def new_figure(run: Run, height: float, *, legend: bool = False) -> "Figure":
+    """An empty figure of the common width; it grows (inches) by the banner and a ``legend`` below."""
     from matplotlib.figure import Figure
 
-    lines = balanced(run.settings.banner)
-    figure = Figure(figsize=(WIDTH, height + 0.3 * len(lines)), layout="constrained")
+    lines = balanced(run.settings.banner) + [" "] * legend
+    figure = Figure(figsize=(WIDTH, height + LINE * len(lines)), layout="constrained")
     if lines:
         figure.suptitle("\n".join(lines), color=WARNING, fontsize=15, fontweight="bold")
     return figure
+
+
+def below_banner(run: Run, figure: "Figure") -> float:
+    """Where the room below the banner begins, as a share of the figure's height."""
+    return 1 - LINE * len(balanced(run.settings.banner)) / float(figure.get_figheight())
 
 
 def balanced(text: str, width: int = 56) -> list[str]:

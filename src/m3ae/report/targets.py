@@ -1,11 +1,9 @@
 """What there is beyond the figures, and how each target's table and chart are read."""
 
-import re
 from collections.abc import Callable
 from typing import NamedTuple
 
 from m3ae.config import Run
-from m3ae.evaluate.detect.labels import LABELS
 
 
 class Target(NamedTuple):
@@ -27,31 +25,11 @@ MANY = (
     "partly by chance."
 )
 
-ATTACK = re.compile(r"(?P<attack>\w+)_(?P<norm>linf|l2)_(?P<radius>[\d.e-]+)")
-NORMS = {"linf": "L-infinity", "l2": "L2"}
-RECALL = re.compile(r"_recall_(\d+)$")
-WORDS = {"sweep": "best of the sweep", "logistic": "logistic regression", "knn": "nearest neighbours"}
-AUROC = "_auroc"
-
 
 def is_no_difference(metric: str) -> bool:
     """Whether a metric of `captions` is a share, which a chart from 0 to 100 can show."""
     corrected = metric.startswith("image_to_text_minus")  # for how likely the caption is anyway
     return not metric.endswith("_gain") and (corrected or "_minus_" not in metric)
-
-
-def in_words(metric: str) -> str:
-    """A metric's name for people: `shots5` is `5 per class`, `vim_auroc` is `ViM`."""
-    score, _, kind = metric.rpartition("_")
-    if kind in ("auroc", "in", "out", "fpr95") and (label := LABELS.get(score.removesuffix("_aupr"))):
-        ending = {"auroc": "", "in": ", AUPR in", "out": ", AUPR out", "fpr95": ", FPR@95"}[kind]
-        return label.name + ending
-    if found := ATTACK.fullmatch(metric):
-        return f"{found['attack'].upper()}, {NORMS[found['norm']]}, {found['radius']}"
-    metric = RECALL.sub(r", recall@\1", metric)
-    if metric.startswith("shots"):
-        return f"{metric.removeprefix('shots')} per class"
-    return WORDS.get(metric, metric.removesuffix(AUROC).replace("_", " "))
 
 
 TARGETS = {

@@ -19,7 +19,7 @@ def data_tables(run: Run) -> str:
             "images": f"{manifest.yield_.images:,}",
             "received": f"{manifest.yield_.received:,}",
             "kept": f"{manifest.count:,}",
-            "yield": f"{100 * manifest.yield_.share:.1f} %",
+            "yield": share(manifest.yield_.share),
         }
         for split, manifest in manifests.items()
     ]
@@ -31,6 +31,11 @@ def data_tables(run: Run) -> str:
     refused = pd.DataFrame({"reason": [reason.replace("_", " ") for reason in reasons], **rejected})
     kept = html.table(pd.DataFrame(counts), words=["pairs"])
     return kept + (html.table(refused, words=["reason"], caption="Rejected") if reasons else "")
+
+
+def share(value: float) -> str:
+    """In percent; what is not quite all is not rounded to all."""
+    return f"{100 * value:.2f} %" if 0.9995 <= value < 1 else f"{100 * value:.1f} %"
 
 
 def data_commands(run: Run) -> str:
