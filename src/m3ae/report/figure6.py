@@ -103,7 +103,8 @@ def histogram(metric: Metric, bins: int) -> tuple[np.ndarray, np.ndarray, np.nda
     inside, outside = metric.items["in"].unpack(), metric.items["out"].unpack()
     low, high = np.quantile(np.concatenate([inside, outside]), [TAIL, 1 - TAIL])
     edges = np.linspace(low, high, bins + 1)
-    return edges, *(100 * np.histogram(one, edges)[0] / len(one) for one in (inside, outside))
+    ours, others = (100 * np.histogram(one, edges)[0] / len(one) for one in (inside, outside))
+    return edges, ours, others
 
 
 def draw_histogram(axes: "Axes", metric: Metric, bins: int) -> None:
