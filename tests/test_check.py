@@ -15,6 +15,7 @@ from m3ae.records import read_record
 from m3ae.report.check import GONE, OK, OUTSIDE, check
 from m3ae.report.references import read_reference, reference_path, write_reference
 from m3ae.report.verdicts import NOT_RUN
+from small_project import CHECKOUT
 from test_workflow import copy_project, planned
 
 REFERENCE = Path("tests/reference/tiny.json")
@@ -164,6 +165,13 @@ def test_the_rule_needs_every_record_and_is_no_part_of_all(tmp_path):
     assert {"all_scores", "attacks", "heldout"} <= set(rules)
     assert "report" not in rules
     assert "check" not in planned(tmp_path, "all")
+
+
+def test_the_rule_is_asked_each_time():
+    """With an output that is there, Snakemake would not miss a record that was removed."""
+    rule = (CHECKOUT / "workflow/rules/check.smk").read_text()
+    assert "shell:" in rule
+    assert "output:" not in rule
 
 
 def test_it_imports_no_torch_and_no_pandas(in_project):

@@ -161,6 +161,7 @@ def test_a_table_of_which_a_run_measures_nothing_says_so(in_project):
         ("figure4.m3ae-l50", "figure4.epochs.m3ae-l50"),
         ("figure9.m3ae-b10", "figure9.m3ae-b100"),
         ("nothing", "figure3, figure4"),
+        ("", "'': no such cell"),
     ],
 )
 def test_an_unknown_cell_is_one_line_with_the_nearest(run, name, close):

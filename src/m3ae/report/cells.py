@@ -151,6 +151,6 @@ def find_cell(run: Run, name: str) -> Cell:
     more = f" ({len(close)} in all)" if len(close) > 2 * NEAREST else ""
     shown = ", ".join(close[: 2 * NEAREST])
     raise UserError(
-        f"{name}: {word} of run {run.name!r}; expected one such as {shown}{more}; "
+        f"{name or repr(name)}: {word} of run {run.name!r}; expected one such as {shown}{more}; "
         f"all of them: m3ae explain --list --run {run.name}"
     )
