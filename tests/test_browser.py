@@ -238,6 +238,16 @@ def test_a_command_that_the_ledger_links_to_unfolds(visit):
     ).is_visible()
 
 
+def test_no_page_is_wider_than_the_paper(visit):
+    """The browser would print all pages smaller, to the width of the widest."""
+    page = visit("index", {"width": 740, "height": 900})  # letter, less its margins
+    page.emulate_media(media="print")
+    for name in ("index", "compute", "provenance"):
+        page.goto(page.url.replace(page.url.rpartition("/")[2], f"{name}.html"))
+        page.evaluate("document.querySelectorAll('details').forEach((one) => one.open = true)")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 740, name
+
+
 def test_the_report_prints(finished):
     content = print_report(finished).read_bytes()
     assert content.startswith(b"%PDF-")

@@ -241,6 +241,7 @@ def test_an_interval_stands_small_behind_its_number_and_is_not_broken():
         ("image_to_text_recall_5", "image to text, recall@5"),
         ("image_to_text_minus_mean_recall_1", "image to text, less the caption's mean, recall@1"),
         ("vim_aupr_in", "ViM, AUPR in"),
+        ("text_reconstruction_fpr95", "text reconstruction, FPR@95"),
         ("shots5", "5 per class"),
         ("linear_selected_on_test", "linear probe, best test epoch"),
         ("jpeg_compression_3", "JPEG compression 3"),

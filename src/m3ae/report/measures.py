@@ -45,8 +45,10 @@ PARTS = [
 def in_words(metric: str) -> str:
     """A metric's name for people."""
     score, _, kind = metric.rpartition("_")
-    if kind in KINDS and (label := LABELS.get(score.removesuffix("_aupr"))):
-        return label.name + KINDS[kind]
+    if kind in KINDS:
+        score = score.removesuffix("_aupr")
+        name = LABELS[score].name if score in LABELS else score.replace("_", " ")
+        return name + KINDS[kind]
     if found := ATTACK.fullmatch(metric):
         radius = in_steps(found["radius"]) if found["norm"] == "linf" else found["radius"]
         return f"{attack(found['attack'])}, {NORMS[found['norm']]}, {radius}"
@@ -56,7 +58,7 @@ def in_words(metric: str) -> str:
         return WORDS[metric]
     for part, words in PARTS:
         metric = metric.replace(part, words)
-    return RECALL.sub(r", recall@\1", metric).removesuffix("_auroc").replace("_", " ")
+    return RECALL.sub(r", recall@\1", metric).replace("_", " ")
 
 
 def attack(name: str) -> str:
