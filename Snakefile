@@ -7,6 +7,7 @@ Where original data sets lie: --config data_root=FOLDER, or the environment vari
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
+from m3ae.artifacts.needs import Needs
 from m3ae.artifacts.recognise import recognise
 from m3ae.cli.warm.start import start_warm
 from m3ae.config import load_run
@@ -27,6 +28,7 @@ try:
     made_here = [name for name in run.eval_datasets if load_dataset(name).made_here]
     if workflow.is_main_process:  # not inside a cluster's job
         recognise(run)  # what `dvc pull` brought counts as made
+    needs = Needs(workflow, run)  # and does not ask for what it was made from
 except UserError as error:
     raise WorkflowError(str(error)) from None
 prepare_jobs(config.get("data_root"))

@@ -227,10 +227,40 @@ def test_encoders_alone_give_features(part):
     assert plan(folder, "results/micro/m3ae-s50/features.json") == {"features": 1}
 
 
-def test_data_that_another_job_needs_train_nothing_again(part):
+DATA = {
+    "no data": ((), {"source": 1, "download": 2, "clean": 2, "tokens": 1}),
+    "no shards": (("data/micro/tokens/*",), {"source": 1, "download": 1, "clean": 1}),
+}
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_data_that_another_job_needs_train_nothing_again(part, name):
     """The held-out pairs are made again for one missing record; the encoders stay, and their features."""
-    folder = part("results/micro/*/*")
+    patterns, brought = DATA[name]
+    folder = part("results/micro/*/*", *patterns)
     missing = "results/micro/m3ae-b100/heldout.json"
     (folder / missing).unlink()
-    brought = {"source": 1, "download": 2, "clean": 2, "tokens": 1}
     assert plan(folder, missing) == {**brought, "heldout": 1}
+
+
+def test_evaluation_sets_that_were_not_pulled_are_made_alone(part):
+    folder = part("results/micro/*/*", "data/micro/tokens/*", "data/micro/shards/*/*")
+    missing = "results/micro/m3ae-b100/features.safetensors"
+    (folder / missing).unlink()
+    assert plan(folder, missing) == {"source": 1, "made_evalsets": 1, "features": 1}
+
+
+def test_a_new_encoder_asks_for_the_sets_that_were_not_pulled(part):
+    folder = part("results/micro/*/*", "data/micro/tokens/*", "data/micro/shards/*/*")
+    changed = yaml.safe_dump({**settings(), "pretrain": {"base_lr": 1e-3}})
+    (folder / "config/micro.yaml").write_text(changed)
+    made = {"source": 1, "made_evalsets": 1}
+    assert plan(folder, "results/micro/m3ae-b100/features.json") == {**made, "pretrain": 1, "features": 1}
+
+
+def test_another_entry_of_the_registry_trains_nothing(pulled):  # noqa: F811
+    def renamed(content):
+        return content.replace(b"toy-textures-test.parquet", b"toy-textures-te*.parquet")
+
+    with edited(pulled / "config/datasets.yaml", renamed):
+        assert plan(pulled) == {"source": 1, "made_evalsets": 1, **SEEN}

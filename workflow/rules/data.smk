@@ -54,7 +54,7 @@ rule download:
 rule clean:
     """Decode, check and deduplicate every sample; write clean shards with a manifest."""
     input:
-        "data/{run}/raw/{split}.json",
+        lambda w: needs.of([run.paths.manifest(w.split)], [run.paths.download(w.split)]),
     output:
         # The tars beside them are not outputs: the manifest names them, `m3ae data verify` mends them.
         manifest="data/{run}/shards/{split}/manifest.json",
@@ -77,8 +77,10 @@ rule clean:
 rule tokens:
     """Train the tokenizer on the training captions and cut every caption into word pieces."""
     input:
-        train="data/{run}/shards/train/manifest.json",
-        heldout="data/{run}/shards/heldout/manifest.json",
+        lambda w: needs.of(
+            [run.paths.tokenizer],
+            [run.paths.manifest("train"), run.paths.manifest("heldout")],
+        ),
     output:
         tokenizer="data/{run}/tokens/tokenizer.json",
         train="data/{run}/tokens/train.arrow",
@@ -95,7 +97,7 @@ rule tokens:
 rule texts:
     """Cut text without images into passages of word pieces."""
     input:
-        "data/{run}/tokens/tokenizer.json",
+        lambda w: needs.of([run.paths.tokens("texts")], [run.paths.tokenizer]),
     output:
         passages="data/{run}/tokens/texts.arrow",
         facts="data/{run}/tokens/texts.json",
@@ -122,7 +124,9 @@ rule evalset:
 rule made_evalsets:
     """The same for the sets that the run makes itself, at once."""
     input:
-        rules.source.output.train,
+        lambda w: needs.of(
+            list(map(run.paths.evalset, made_here)), [run.paths.list("train")]
+        ),
     output:
         expand("data/{{run}}/evalsets/{dataset}.json", dataset=made_here or ["-"]),
     log:

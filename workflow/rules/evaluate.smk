@@ -1,18 +1,12 @@
 """What a frozen encoder is worth: features once, everything else from them."""
 
-from m3ae.artifacts.jobs import features_job
-from m3ae.artifacts.needs import needed
+from m3ae.config.inputs import encoded_files
 
 
 rule features:
     """Pass every evaluation set through a frozen encoder, once."""
     input:
-        encoder="results/{run}/{model}/encoder.safetensors",
-        evalsets=lambda w: needed(
-            workflow,
-            features_job(run, w.model),
-            list(map(run.paths.evalset, run.eval_datasets)),
-        ),
+        lambda w: needs.of([run.paths.features(w.model)], encoded_files(run, w.model)),
     output:
         features="results/{run}/{model}/features.safetensors",
         record="results/{run}/{model}/features.json",

@@ -1,7 +1,5 @@
 """Masked autoencoding of pairs, and the baselines."""
 
-from m3ae.artifacts.jobs import pretrain_job
-from m3ae.artifacts.needs import needed
 from m3ae.config import launch
 from m3ae.config.inputs import read_files
 
@@ -9,7 +7,7 @@ from m3ae.config.inputs import read_files
 rule pretrain:
     """Train one encoder. Re-entrant: a killed job goes on from its last checkpoint in runs/."""
     input:
-        lambda w: needed(workflow, pretrain_job(run, w.model), read_files(run, w.model)),
+        lambda w: needs.of([run.paths.encoder(w.model)], read_files(run, w.model)),
     output:
         encoder="results/{run}/{model}/encoder.safetensors",
         steps="results/{run}/{model}/steps.jsonl",

@@ -9,33 +9,53 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from m3ae.artifacts.inventory import read_plain
-from m3ae.artifacts.matching import made_params
+from m3ae.artifacts.jobs import jobs
 from m3ae.artifacts.notes import Notes
 from m3ae.artifacts.work import Job
+from m3ae.config.run import Run
 
 
-def needed(workflow: Any, job: Job, files: Sequence[Path]) -> list[Path]:
-    """``files``, without those that are missing if the job's results were brought and fit the run.
+class Needs:
+    """What the jobs of a run ask for."""
 
-    Not if the user forces jobs: then every job asks for all that it reads.
-    """
-    here = [path for path in files if path.exists()]
-    if len(here) == len(files) or is_forced(workflow) or not was_brought(job):
-        return list(files)
-    return here
+    def __init__(self, workflow: Any, run: Run) -> None:
+        self.makers = {path: job for job in jobs(run) for path in job.outputs}
+        self.notes = Notes()
+        self.settled: dict[Path, bool] = {}
+        self.workflow = workflow
 
+    def of(self, outputs: Sequence[Path], files: Sequence[Path]) -> list[Path]:
+        """``files``, without those that are missing if ``outputs``, made from them, were brought and stay.
 
-def was_brought(job: Job) -> bool:
-    """Whether all of a job's results are here, made as the run says, and not made by Snakemake here."""
-    if not all(path.exists() for path in job.outputs):
-        return False
-    params, notes = job.params(), Notes()
-    fits = all(made_params(job, read_plain(path), params) == params for path in job.records)
-    return fits and not any(notes.inputs(path) for path in job.outputs)
+        Not if the user forces jobs, or if anything that the outputs were made from will be made again: then
+        the job runs, and asks for all that it reads.
+        """
+        here = [path for path in files if path.exists()]
+        if len(here) == len(files) or self.is_forced or any(map(self.notes.inputs, outputs)):
+            return list(files)
+        return here if all(map(self.stays, outputs)) else list(files)
 
+    @property
+    def is_forced(self) -> bool:
+        """Whether the command line names jobs that run whatever is there."""
+        asked = self.workflow.dag_settings
+        return bool(asked.forceall or asked.forcerun or asked.forcetargets)
 
-def is_forced(workflow: Any) -> bool:
-    """Whether the command line names jobs that run whatever is there."""
-    asked = workflow.dag_settings
-    return bool(asked.forceall or asked.forcerun or asked.forcetargets)
+    def stays(self, path: Path) -> bool:
+        """Whether no job will make a file again. Lists and downloads, of which no record speaks, stay."""
+        if path not in self.makers:
+            return True
+        if path not in self.settled:
+            self.settled[path] = self.is_settled(self.makers[path])
+        return self.settled[path]
+
+    def is_settled(self, job: Job) -> bool:
+        """Whether a job's results are here, noted as made the way the run says, and what they read stays.
+
+        What Snakemake made here itself asks for all that it noted then.
+        """
+        if not all(path.exists() for path in job.outputs) or not self.notes.say(job, job.params()):
+            return False
+        noted = {Path(name) for path in job.outputs for name in self.notes.inputs(path) or []}
+        read = noted or {path for path in job.inputs.values() if path.exists()}
+        return all(path.exists() and self.stays(path) for path in read)

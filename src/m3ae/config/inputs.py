@@ -28,3 +28,8 @@ def read_files(run: Run, name: str) -> list[Path]:
     files = list(training_files(run, name).values())
     tokens = run.paths.tokens("train")
     return files + [tokens] * (run.model(name).method == "mae")
+
+
+def encoded_files(run: Run, name: str) -> list[Path]:
+    """What features are made of: an encoder, and every evaluation set."""
+    return [run.paths.encoder(name), *map(run.paths.evalset, run.eval_datasets)]
