@@ -40,6 +40,8 @@ def test_jobs_are_those_of_the_rules(tmp_path, monkeypatch, name):
         assert notes[path]["params"] == sorted(map(repr, job.params())), path
         read = {path.as_posix() for path in job.inputs.values()}
         assert set(notes[path]["input"]) - brought <= read, path
+        if job.has_receipt:
+            assert notes[path]["input"] == sorted(read), path
 
 
 def test_passages_that_were_brought_are_recognised(tmp_path, monkeypatch):

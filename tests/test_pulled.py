@@ -12,7 +12,11 @@ import yaml
 
 from forked import snakemake
 from m3ae.artifacts.cache import Hashes
+from m3ae.artifacts.notes import Notes
+from m3ae.artifacts.targets import figure_jobs
+from m3ae.config import load_run
 from m3ae.errors import UserError
+from m3ae.records import HASH, content_hash
 from pulled_project import RUN, plan, published, pulled, settings, told_plan  # noqa: F401
 from test_workflow import PROBE, planned
 
@@ -185,6 +189,41 @@ def test_a_folder_in_the_place_of_a_file_is_one_line(tmp_path):
     (tmp_path / "encoder.safetensors").mkdir()
     with pytest.raises(UserError, match=r"encoder\.safetensors: expected a file, found a folder"):
         Hashes(tmp_path / "hashes.json").of(tmp_path / "encoder.safetensors")
+
+
+def with_inputs(content, change):
+    """A receipt with another list of what was read."""
+    receipt = json.loads(content)
+    del receipt[HASH]
+    receipt["inputs"] = change(receipt["inputs"])
+    return json.dumps({**receipt, HASH: content_hash(receipt)}).encode()
+
+
+DROPPED, ADDED = "results/micro/m3ae-b100-1/steps.jsonl", "results/micro/m3ae-b100/steps.jsonl"
+READ = {
+    "a repeat that the run dropped": (lambda read: {**read, DROPPED: 64 * "0"}, f"made from {DROPPED} too"),
+    "none of a new row": (lambda read: {k: read[k] for k in read if k != ADDED}, f"made without {ADDED}"),
+}
+
+
+@pytest.mark.parametrize("name", READ)
+def test_curves_made_from_other_files_are_drawn_again(pulled, name):  # noqa: F811
+    change, line = READ[name]
+    with edited(pulled / "reports/micro/made/curves.json", lambda content: with_inputs(content, change)):
+        (pulled / "reports/micro/curves.csv").touch()
+        rules, text = told_plan(pulled)
+    (pulled / "reports/micro/curves.csv").touch()  # looked at again by the next plan
+    assert rules == {"curves": 1, "report": 1}
+    assert line in text
+
+
+def test_what_a_figure_was_drawn_from_is_noted(pulled, monkeypatch):  # noqa: F811
+    """So that a row or repeat that is dropped later is noticed by Snakemake itself: its set of inputs."""
+    plan(pulled)
+    monkeypatch.chdir(pulled)
+    for job in figure_jobs(load_run("micro")):
+        read = sorted(map(str, job.inputs.values()))
+        assert all(Notes().inputs(path) == read for path in job.outputs)
 
 
 def test_the_hint_for_a_figure_names_a_target(pulled):  # noqa: F811

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from m3ae.artifacts.cache import Hashes
-from m3ae.artifacts.inventory import OF_STAGE, Inventory, read_plain, unfit
+from m3ae.artifacts.inventory import Inventory, read_plain, unfit
 from m3ae.artifacts.work import Job
 from m3ae.config.stages import sort_keys
 from m3ae.records import HASH, content_hash, read_record
@@ -61,8 +61,8 @@ def checked(path: Path, job: Job) -> dict[str, Any]:
     if job.model:
         return in_its_place(path, read_record(path).model_dump(mode="json"))
     content = read_plain(path)
-    is_receipt = job.stage not in OF_STAGE  # the `sha256` of a manifest may be that of what lies beside it
-    if is_receipt and HASH in content and content[HASH] != content_hash(content):
+    # The `sha256` of a manifest may be that of what lies beside it.
+    if job.has_receipt and HASH in content and content[HASH] != content_hash(content):
         raise unfit(path, "was edited", job.stage)
     return content
 
@@ -138,11 +138,15 @@ def wrong_inputs(
     """
     for record, content in records.items():
         stated = stated_inputs(job, content)
+        if job.has_receipt and (dropped := sorted(stated.keys() - job.inputs)):
+            return Problem(record, f"made from {dropped[0]} too, which the run leaves out")
         for name, path in job.inputs.items():
             now = inventory.statements.captions(path) if job.stage == "tokens" else None
             now = now or inventory.statements.made.get(path) or hashes.of(path)
             if name in stated and now not in (None, stated[name]):
                 return Problem(record, f"made from {path} of {stated[name][:12]}, which is {now[:12]} now")
+            if job.has_receipt and name not in stated and path.exists():
+                return Problem(record, f"made without {path}, which is here now")
     return None
 
 

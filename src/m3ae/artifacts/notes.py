@@ -57,6 +57,8 @@ class Notes:
         for path in job.outputs:
             note = self.persistence._read_record(path.as_posix()) or MetadataRecord(rule=job.stage)
             note.params = noted(params)
+            if job.has_receipt:  # of other jobs, what lies here decides (needs.py)
+                note.input = sorted(path.as_posix() for path in job.inputs.values())
             note.incomplete, note.record_format_version = False, RECORD_FORMAT_VERSION
             self.persistence._write_record(path.as_posix(), note)
 

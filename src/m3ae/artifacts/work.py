@@ -19,3 +19,8 @@ class Job(NamedTuple):
     """What was read, by the names under which records state its SHA-256."""
     params: Callable[[], list[Any]]
     """The values of the rule's `params`, the stage's settings first; asked for where they are needed."""
+
+    @property
+    def has_receipt(self) -> bool:
+        """Whether a receipt speaks of it, a file beside its outputs, which states all that was read."""
+        return not set(self.records) <= set(self.outputs)
