@@ -119,11 +119,24 @@ def test_comments_order_and_the_machine_plan_nothing(pulled):  # noqa: F811
     def threads(content):
         return content + b"set-threads: [pretrain=2, clean=2]\n"
 
+    def paper(content):
+        whole = yaml.safe_load(content)
+        return b"# why\n" + yaml.safe_dump(dict(reversed(whole.items())), sort_keys=False).encode()
+
     with (
         edited(pulled / "config/micro.yaml", turned),
+        edited(pulled / "config/paper.yaml", paper),
         edited(pulled / "profiles/default/config.yaml", threads),
     ):
         assert plan(pulled) == {}
+
+
+def test_another_setting_of_the_paper_plans_its_forecast(pulled):  # noqa: F811
+    with edited(
+        pulled / "config/paper.yaml",
+        lambda content: content.replace(b"\nbatch_size: 4096", b"\nbatch_size: 8192"),
+    ):
+        assert plan(pulled) == TOLD
 
 
 FILES = {

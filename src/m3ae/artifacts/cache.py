@@ -1,15 +1,17 @@
 """SHA-256 of files, computed once for each state of a file: encoders and features may be gigabytes."""
 
+import hashlib
 import json
 import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from m3ae.config.load import read_yaml
 from m3ae.errors import UserError
 from m3ae.files import sha256_of, write_text
 
-CACHE = Path(".snakemake/m3ae/hashes.json")
+CACHE = Path(".snakemake/m3ae/digests.json")
 
 
 class Hashes:
@@ -30,7 +32,7 @@ class Hashes:
         found = self.known.get(path.as_posix())
         if found is None or found[:3] != state:
             try:
-                found = [*state, sha256_of(path)]
+                found = [*state, digest_of(path)]
             except IsADirectoryError:
                 raise UserError(f"{path}: expected a file, found a folder; move it away") from None
             self.note(path, found)
@@ -57,6 +59,13 @@ class Hashes:
         if self.changed:
             write_text(self.file, json.dumps(self.known))
             self.changed = False
+
+
+def digest_of(path: Path) -> str:
+    """The SHA-256 of a file's bytes. Of settings (YAML): of what they say, in whatever words and order."""
+    if path.suffix != ".yaml":
+        return sha256_of(path)
+    return hashlib.sha256(json.dumps(read_yaml(path), sort_keys=True).encode()).hexdigest()
 
 
 def state_of(path: Path) -> list[int]:

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from m3ae.artifacts.cache import digest_of
 from m3ae.artifacts.targets import figure_jobs
 from m3ae.config.run import Run
-from m3ae.files import sha256_of, write_text
+from m3ae.files import write_text
 from m3ae.records import HASH, content_hash
 
 
@@ -27,5 +28,5 @@ def receipt(run: Run, target: str) -> Iterator[None]:
 
 
 def hashes(paths: Iterable[Path]) -> dict[str, str]:
-    """SHA-256 of those files that are there, by path."""
-    return {path.as_posix(): sha256_of(path) for path in paths if path.is_file()}
+    """SHA-256 of those files that are there, by path; of settings, of what they say."""
+    return {path.as_posix(): digest_of(path) for path in paths if path.is_file()}
