@@ -12,6 +12,7 @@ import yaml
 
 from forked import snakemake
 from m3ae.artifacts.cache import Hashes
+from m3ae.artifacts.jobs import features_job
 from m3ae.artifacts.notes import Notes
 from m3ae.artifacts.targets import figure_jobs
 from m3ae.config import load_run
@@ -204,6 +205,15 @@ def test_a_folder_in_the_place_of_a_file_is_one_line(tmp_path):
         Hashes(tmp_path / "hashes.json").of(tmp_path / "encoder.safetensors")
 
 
+def test_features_of_a_row_that_is_no_headline_any_more_stay(pulled, monkeypatch):  # noqa: F811
+    """They were made together with those of the last blocks, and Snakemake noted the settings of both."""
+    plan(pulled)
+    monkeypatch.chdir(pulled)
+    job = features_job(load_run("micro"), "m3ae-b100")
+    Notes().write(job, [*job.params(), {"layers": 2}])
+    assert plan(pulled) == {}
+
+
 def with_inputs(content, change):
     """A receipt with another list of what was read."""
     receipt = json.loads(content)
@@ -225,9 +235,9 @@ def test_curves_made_from_other_files_are_drawn_again(pulled, name):  # noqa: F8
     with edited(pulled / "reports/micro/made/curves.json", lambda content: with_inputs(content, change)):
         (pulled / "reports/micro/curves.csv").touch()
         rules, text = told_plan(pulled)
-    (pulled / "reports/micro/curves.csv").touch()  # looked at again by the next plan
     assert rules == {"curves": 1, "report": 1}
     assert line in text
+    assert plan(pulled) == {}  # the receipt is back
 
 
 def test_what_a_figure_was_drawn_from_is_noted(pulled, monkeypatch):  # noqa: F811

@@ -50,6 +50,14 @@ class Notes:
         """Whether all of a job's files are noted with these parameters."""
         return all(self.params(path) == noted(params) for path in job.outputs)
 
+    def differ(self, job: Job) -> bool:
+        """Whether a job is noted as made in another way than the run says.
+
+        Files may fit all the same: a record that was restored, the features of a row that is no headline
+        any more and has none of its last blocks. Listings have no record: Snakemake decides.
+        """
+        return bool(job.records) and self.params(job.outputs[0]) not in (None, noted(job.params()))
+
     def write(self, job: Job, params: list[Any]) -> None:
         """Note what a job's files were made with: all that it declares, brought or not."""
         from snakemake.persistence import RECORD_FORMAT_VERSION, MetadataRecord

@@ -1,8 +1,9 @@
 """Files that were put here (`dvc pull`, `git clone`, a copy) count as made, if they are what records say.
 
 Runs whenever Snakemake reads the Snakefile, and looks at those files alone that changed since Snakemake or we
-last noted them. What was made with other settings is noted with those, so that Snakemake plans it again by
-its own rule; what does not fit its record is planned again too.
+last noted them, or that are noted as made in another way than the run says. What was made with other settings
+is noted with those, so that Snakemake plans it again by its own rule; what does not fit its record is planned
+again too.
 """
 
 import sys
@@ -53,7 +54,7 @@ def adopt(run: Run) -> Adopted:
     for job in inventory.jobs:  # makers before readers
         is_brought = not new.isdisjoint(job.outputs)
         is_touched = is_brought or not new.isdisjoint(job.inputs.values()) or is_older_than_inputs(job)
-        if not is_touched or not is_finished(job, notes):
+        if not (is_touched or notes.differ(job)) or not is_finished(job, notes):
             continue
         verdict = judge(inventory, job, hashes)
         if verdict is None:
