@@ -368,6 +368,18 @@ def test_what_a_killed_push_left_is_cleared_away_and_never_in_git(project):
     assert not half.exists()
 
 
+def test_what_a_killed_pull_left_is_cleared_away(project):
+    run = load_run("micro")
+    push(run, ["encoders"])
+    path = run.paths.encoder("mae-b100")
+    path.unlink()
+    half = path.with_name(f".{path.name}.x1y2")
+    half.write_bytes(b"half")
+    assert pull(run, ["encoders"]).brought == 1
+    assert [each.name for each in path.parent.glob("*encoder*")] == [path.name]
+    assert not half.exists()
+
+
 def test_the_list_says_where_artifacts_lie(project):
     run = load_run("micro")
     places = {line.path: line.places for line in listing(run, ["encoders"])}

@@ -1,5 +1,7 @@
 """Files and folders are whole or absent, and what was there before survives every failure."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,13 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_nothing_behind(tmp_path):
     with pytest.raises(ZeroDivisionError):
         write_and_fail(tmp_path / "a")
     assert listing(tmp_path) == {"a": "old"}
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_a_file_is_as_private_as_its_user_wants(tmp_path, umask, mode):
+    line = "from m3ae.files import write_text; write_text('a', '')"
+    subprocess.run([sys.executable, "-c", line], cwd=tmp_path, umask=umask, check=True)
+    assert (tmp_path / "a").stat().st_mode & 0o777 == mode
 
 
 def test_a_folder_is_replaced_as_a_whole(tmp_path):

@@ -11,6 +11,8 @@ from typing import IO
 
 from m3ae.errors import UserError
 
+os.umask(UMASK := os.umask(0o077))  # what this process withholds from others: only setting it tells
+
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
@@ -32,7 +34,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield Path(temporary)
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
+        os.chmod(temporary, 0o666 & ~UMASK)
         os.replace(temporary, path)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror}); nothing was replaced") from None

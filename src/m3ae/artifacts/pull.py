@@ -97,6 +97,8 @@ def bring_all(project: Project, sources: list[Objects], entries: list[Entry]) ->
 
 
 def place(cached: Path, path: Path) -> None:
-    """Copy an object to its place in the project, atomically."""
+    """Copy an object to its place in the project, atomically; what a killed pull left half made goes."""
+    for half in path.parent.glob(f".{path.name}.*"):
+        half.unlink()
     with atomic_path(path) as partial:
         shutil.copyfile(cached, partial)
