@@ -53,9 +53,9 @@ def evalset_job(run: Run, dataset: str) -> Job:
 
     The sets that a run makes itself are listed by one job.
     """
-    made = [name for name in run.eval_datasets if load_dataset(name).made_here]
 
     def params() -> list[Any]:
+        made = [name for name in run.eval_datasets if load_dataset(name).made_here]
         if dataset not in made:
             return [evalset_stage(run, dataset)]
         return [[evalset_stage(run, name) for name in made], [f"--dataset {name}" for name in made]]

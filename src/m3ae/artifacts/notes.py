@@ -56,7 +56,8 @@ class Notes:
         Files may fit all the same: a record that was restored, the features of a row that is no headline
         any more and has none of its last blocks. Listings have no record: Snakemake decides.
         """
-        return bool(job.records) and self.params(job.outputs[0]) not in (None, noted(job.params()))
+        was = self.params(job.outputs[0]) if job.records else None
+        return was is not None and was != noted(job.params())
 
     def write(self, job: Job, params: list[Any]) -> None:
         """Note what a job's files were made with: all that it declares, brought or not."""
