@@ -3,8 +3,10 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -137,8 +139,6 @@ def test_a_killed_server_takes_its_jobs_along(tmp_path):
 
 
 def test_a_sender_that_says_nothing_is_left(address):
-    import socket
-
     for said in (b"", b"\0\0"):
         with socket.socket(socket.AF_UNIX) as silent:
             silent.connect(str(address))
@@ -165,3 +165,22 @@ def test_no_server_where_it_does_not_pay(jobs, platform, monkeypatch):
     monkeypatch.setattr(start.subprocess, "Popen", lambda *_, **__: pytest.fail("started one"))
     start.start_warm(jobs)
     assert ADDRESS not in os.environ
+
+
+@pytest.mark.parametrize("name", ["absent", "long" * 30])
+def test_no_server_where_no_socket_can_be(name, tmp_path, monkeypatch):
+    if name != "absent":
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / name))
+    monkeypatch.delenv(ADDRESS, raising=False)
+    monkeypatch.setattr(start.subprocess, "Popen", lambda *_, **__: pytest.fail("started one"))
+    start.start_warm(99)
+    assert ADDRESS not in os.environ
+    assert not list(tmp_path.glob("*/*"))
+
+
+def test_a_workflows_server_leaves_nothing(tmp_path):
+    code = "import os, time; from m3ae.cli.warm.start import start_warm; start_warm(99)\n"
+    code += "while not os.path.exists(os.environ['M3AE_WARM']): time.sleep(0.05)\n"
+    subprocess.run([sys.executable, "-c", code], env={**os.environ, "TMPDIR": str(tmp_path)}, check=True)
+    wait_for(lambda: not list(tmp_path.iterdir()))

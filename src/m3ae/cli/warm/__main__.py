@@ -69,10 +69,13 @@ def main() -> None:
         with suppress(ImportError):  # the job that needs it says so
             importlib.import_module(name)
     gc.freeze()  # what is shared by all jobs stays shared
-    job = Server(Path(sys.argv[1]), sys.stdin.fileno()).serve()
+    address = Path(sys.argv[1])
+    job = Server(address, sys.stdin.fileno()).serve()
     if job is not None:
         become(job)
         end(run_command())
+    with suppress(OSError):  # made for the address alone, by start.py
+        address.parent.rmdir()
 
 
 if __name__ == "__main__":
