@@ -14,7 +14,7 @@ pytestmark = [
 def test_no_good_photograph_is_lost_and_killing_changes_nothing(tmp_path):
     with hostile_server(photo) as server:
         given = photos(server, 200, 0.15)
-        settings = {"shard_samples": 80, "timeout_s": 3, "total_timeout_s": 4, "passes": 2}
+        settings = {"shard_samples": 80, "timeout_s": 5, "total_timeout_s": 7, "passes": 2}
         whole = undisturbed(tmp_path / "whole", given.rows, server, **settings)
         reasons = check_rows(tmp_path / "whole", given)
         assert set(reasons) >= {given.expected[url] for url in given.expected} - {None}
