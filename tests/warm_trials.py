@@ -25,8 +25,8 @@ def show():
 
 
 def wait():
-    print(os.getpid(), flush=True)
     try:
+        print(os.getpid(), flush=True)  # from here on signals come
         time.sleep(60)
     finally:
         print("stopped", flush=True)
