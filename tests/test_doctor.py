@@ -110,12 +110,18 @@ def test_a_person_reads_findings_a_table_and_a_verdict(run):
     assert "timing the step" in done.stderr
 
 
-def test_a_slow_decoder_binds(run, monkeypatch):
+@pytest.fixture
+def quick_step(monkeypatch):
+    """A step that takes no time, however busy the machine: what is compared with it is the reading alone."""
+    monkeypatch.setattr(trial, "train_step", lambda *args: None)
+
+
+def test_a_slow_decoder_binds(run, quick_step, monkeypatch):
     monkeypatch.setattr(augment, "decode_box", slowed(augment.decode_box, 0.05))
     assert ask()["binds"] == "decode"
 
 
-def test_slow_storage_binds(run, monkeypatch):
+def test_slow_storage_binds(run, quick_step, monkeypatch):
     monkeypatch.setattr(Pairs, "jpegs", slowed(Pairs.jpegs, 0.4))
     found = ask()
     assert found["binds"] == "storage"
@@ -123,10 +129,10 @@ def test_slow_storage_binds(run, monkeypatch):
 
 
 def test_a_slow_step_binds(run, monkeypatch):
-    monkeypatch.setattr(Trial, "step", slowed(Trial.step, 0.4))
+    monkeypatch.setattr(Trial, "step", slowed(Trial.step, 0.8))
     found = ask()
     assert found["binds"] == STEP
-    assert found["expected_samples_per_s"] < 8 / 0.4
+    assert found["expected_samples_per_s"] < 8 / 0.8
 
 
 def test_the_expected_speed_is_that_of_pretraining(run, monkeypatch):

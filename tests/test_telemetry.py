@@ -277,7 +277,7 @@ def test_a_rate_is_measured_in_either_precision_within_its_time():
 
     began = time.perf_counter()
     assert matmul_rate([(64, 64, 64)], "bf16", 0.05) > 0
-    assert time.perf_counter() - began < 2
+    assert time.perf_counter() - began < 10  # a tenth of a second, alone on a machine
 
 
 def test_utilisation_is_a_share_of_the_rate():
