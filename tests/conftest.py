@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["OMP_WAIT_POLICY"] = "passive"  # of threads that wait: the cores have other work
 
 import pytest
 from jaxtyping import install_import_hook
@@ -11,7 +12,7 @@ from jaxtyping import install_import_hook
 install_import_hook(["m3ae.model", "m3ae.data.stream"], "beartype.beartype")
 
 PROJECT = Path(__file__).parents[1]
-LONGEST = ("workflow", "engine", "hostile_photos", "train", "determinism", "cluster", "download", "safety")
+LONGEST = ("workflow", "hostile_photos", "determinism", "safety", "engine", "train", "cluster", "download")
 """Files of tests that take more than half a minute, the longest first."""
 
 

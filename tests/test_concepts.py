@@ -67,13 +67,26 @@ def test_a_draw_is_what_the_drawn_images_give():
     assert weighted_precision(counts[None], labels)[0] == pytest.approx(naive, abs=0.02)
 
 
+def test_a_draw_sums_the_precision_at_every_image_that_has_the_concept():
+    rng = np.random.default_rng(2)
+    counts = rng.multinomial(30, np.full(30, 1 / 30), size=5)
+    for right in (rng.random(30) < 0.3, np.arange(30) == 0, np.arange(30) == 29, np.ones(30, bool)):
+        for drawn, found in zip(counts, weighted_precision(counts, right), strict=True):
+            hits = [drawn[: i + 1] @ right[: i + 1] / max(drawn[: i + 1].sum(), 1) for i in range(30)]
+            assert found == pytest.approx(drawn * right @ np.array(hits) / max(drawn @ right, 1), abs=1e-12)
+
+
+def test_images_without_the_concept_have_no_precision():
+    assert weighted_precision(np.ones((3, 4), np.int64), np.zeros(4, bool)).tolist() == [0, 0, 0]
+
+
 def test_the_interval_holds_the_value_and_is_the_same_each_time():
     labels, found = scores()
     first, again = (interval_of_precision(labels, [found], [1.0], 400, 0.95, 3) for _ in range(2))
     assert first == again
     assert first.value == pytest.approx(np.mean(precisions(labels, found)))
     assert first.low < first.value < first.high
-    assert len(bootstrap(labels, found, 400, 3)) == 400
+    assert len(bootstrap(labels, [found], [1.0], 400, 3)) == 400
     same = interval_of_precision(labels, [found, found], [1.0, -1.0], 100, 0.95, 3)
     assert same == (0, 0, 0)
 

@@ -91,12 +91,9 @@ def test_the_workflows_line_trains_two_ranks_and_saves_when_every_process_of_it_
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     environment = os.environ | {"PATH": path, "PYTHONPATH": str(CHECKOUT / "src")}
 
-    def start():
-        return subprocess.Popen(
-            ["bash", "-c", line], env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
-        )
-
-    process = start()
+    process = subprocess.Popen(
+        ["bash", "-c", line], env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     logs = run.paths.state(MODEL)
     while process.poll() is None and not any(log.stat().st_size for log in logs.glob("*/steps.jsonl")):
         time.sleep(0.02)
@@ -106,9 +103,8 @@ def test_the_workflows_line_trains_two_ranks_and_saves_when_every_process_of_it_
     assert "SIGTERM came; saved at step" in words
     assert "data worker" not in words
     assert len(list(logs.glob("*/checkpoint-*.json"))) == 1
-    process = start()
-    words = process.communicate(timeout=240)[1]
-    assert process.returncode == 0, words
+    ranks = RankProcesses(tmp_path, 2, lambda: pretrain(run, MODEL))
+    assert ranks.codes() == [0, 0], ranks.said(0)
     record = read_record(run.paths.record(MODEL, "pretrain"))
     assert record.provenance["resumed_at_step"] > 0
     assert record.provenance["ranks"] == 2

@@ -24,4 +24,4 @@ def test_no_good_photograph_is_lost_and_killing_changes_nothing(tmp_path):
         def check(project):
             assert outcome(project) == expected
 
-        kill_series(tmp_path, given.rows, 2, whole / 3, server, check, print, **settings)
+        kill_series(tmp_path, given.rows, 1, whole / 2, server, check, print, **settings)

@@ -9,7 +9,6 @@ import torch
 
 from m3ae.model.architecture import Architecture
 from m3ae.model.m3ae import M3AE, fixed_positions
-from m3ae.pretrained.huggingface import M3AEConfig, M3AEForPreTraining, M3AEOutput
 from small_project import CHECKOUT
 
 SMALL = Architecture(
@@ -18,6 +17,13 @@ SMALL = Architecture(
 )  # fmt: skip
 ENCODER = Architecture(**{**SMALL.plain(), "decoder_width": 0, "decoder_depth": 0, "decoder_num_heads": 0})
 MAE = Architecture(**{**SMALL.plain(), "vocab_size": 0, "type_embedding": False, "gelu": "exact"})
+
+
+def library():
+    """Our classes for transformers; its import takes seconds, not wherever tests are collected."""
+    from m3ae.pretrained import huggingface
+
+    return huggingface
 
 
 @pytest.fixture
@@ -32,7 +38,7 @@ def pair():
 
 
 def fresh(architecture=SMALL, **more):
-    return M3AEForPreTraining(M3AEConfig.of(architecture, **more)).eval()
+    return library().M3AEForPreTraining(library().M3AEConfig.of(architecture, **more)).eval()
 
 
 def same_tensors(first, second):
@@ -50,7 +56,7 @@ def test_what_is_saved_comes_back_bit_for_bit_and_byte_for_byte(tmp_path, archit
         architecture, image_mean=[0.1, 0.2, 0.3], origin={"kind": "ours", "source": "a.safetensors"}
     )
     model.save_pretrained(tmp_path / "a")
-    loaded = M3AEForPreTraining.from_pretrained(tmp_path / "a")
+    loaded = library().M3AEForPreTraining.from_pretrained(tmp_path / "a")
     assert loaded.config.architecture == architecture
     assert loaded.config.image_mean == [0.1, 0.2, 0.3]
     assert loaded.config.origin == model.config.origin
@@ -64,14 +70,14 @@ def test_what_is_saved_comes_back_bit_for_bit_and_byte_for_byte(tmp_path, archit
 @pytest.mark.parametrize("architecture", [SMALL, ENCODER, MAE])
 def test_positions_are_not_in_the_file_and_right_after_loading(tmp_path, architecture):
     fresh(architecture).save_pretrained(tmp_path)
-    loaded = M3AEForPreTraining.from_pretrained(tmp_path)
+    loaded = library().M3AEForPreTraining.from_pretrained(tmp_path)
     assert not [name for name in loaded.state_dict() if "positions" in name]
     assert same_tensors(dict(M3AE(architecture).named_buffers()), dict(loaded.m3ae.named_buffers()))
 
 
 def test_a_model_loaded_in_bf16_works_and_has_its_positions_in_bf16(tmp_path, pair):
     fresh().save_pretrained(tmp_path)
-    loaded = M3AEForPreTraining.from_pretrained(tmp_path, dtype=torch.bfloat16)
+    loaded = library().M3AEForPreTraining.from_pretrained(tmp_path, dtype=torch.bfloat16)
     for name, positions in fixed_positions(SMALL).items():
         assert torch.equal(loaded.m3ae.get_buffer(name), positions.bfloat16())
     pair["image"] = pair["image"].bfloat16()
@@ -82,7 +88,7 @@ def test_a_model_loaded_in_bf16_works_and_has_its_positions_in_bf16(tmp_path, pa
 def test_a_fresh_model_has_the_authors_initialisation():
     """flax's xavier_uniform for linear layers, N(0, 0.02) for tokens and types, N(0, 1) for words."""
     wide = Architecture(**{**SMALL.plain(), "width": 256, "decoder_width": 128, "vocab_size": 500})
-    core = M3AEForPreTraining(M3AEConfig.of(wide)).m3ae
+    core = library().M3AEForPreTraining(library().M3AEConfig.of(wide)).m3ae
     for module in core.modules():
         if isinstance(module, torch.nn.Linear):
             bound = (6 / sum(module.weight.shape)) ** 0.5
@@ -107,7 +113,7 @@ def test_a_missing_tensor_is_initialised_and_the_others_are_left_alone(tmp_path)
     tensors = load_file(tmp_path / "model.safetensors")
     del tensors["m3ae.cls_token"], tensors["m3ae.encoder.blocks.0.fc1.weight"]
     save_file(tensors, tmp_path / "model.safetensors", {"format": "pt"})
-    state = M3AEForPreTraining.from_pretrained(tmp_path).state_dict()
+    state = library().M3AEForPreTraining.from_pretrained(tmp_path).state_dict()
     assert state["m3ae.cls_token"].std().item() == pytest.approx(0.02, rel=0.5)
     assert all(torch.equal(state[name], tensor) for name, tensor in tensors.items())
 
@@ -116,9 +122,9 @@ def test_the_auto_classes_know_the_model(tmp_path):
     from transformers import AutoConfig, AutoModel, AutoModelForPreTraining
 
     fresh().save_pretrained(tmp_path)
-    assert isinstance(AutoConfig.from_pretrained(tmp_path), M3AEConfig)
+    assert isinstance(AutoConfig.from_pretrained(tmp_path), library().M3AEConfig)
     for auto in (AutoModel, AutoModelForPreTraining):
-        assert isinstance(auto.from_pretrained(tmp_path), M3AEForPreTraining)
+        assert isinstance(auto.from_pretrained(tmp_path), library().M3AEForPreTraining)
 
 
 def test_numbers_are_the_cores(pair):
@@ -126,7 +132,7 @@ def test_numbers_are_the_cores(pair):
     orders = {"image_order": torch.randperm(16).repeat(3, 1), "text_order": torch.randperm(8).repeat(3, 1)}
     assert torch.equal(model.encode(**pair), model.m3ae.encode(**pair))
     out, core = model(**pair, **orders), model.m3ae(**pair, **orders)
-    assert isinstance(out, M3AEOutput)
+    assert isinstance(out, library().M3AEOutput)
     for name, value in core._asdict().items():
         assert torch.equal(out[name], value)
     short = model(**pair, **orders, predictions=False, image_mask_ratio=0.5, text_mask_ratio=0.25)
@@ -146,7 +152,7 @@ def test_an_encoder_alone_represents_and_has_no_loss(pair):
 def test_a_core_is_wrapped_and_not_copied(pair, training):
     core = M3AE(SMALL).train(training)
     before = {name: tensor.clone() for name, tensor in core.state_dict().items()}
-    model = M3AEForPreTraining.from_core(core, image_std=[1.0, 2.0, 3.0])
+    model = library().M3AEForPreTraining.from_core(core, image_std=[1.0, 2.0, 3.0])
     assert model.m3ae is core
     assert same_tensors(before, core.state_dict())
     assert [p.data_ptr() for p in model.parameters()] == [p.data_ptr() for p in core.parameters()]
@@ -158,14 +164,14 @@ def test_a_core_is_wrapped_and_not_copied(pair, training):
 
 
 def test_the_configuration_is_the_papers_and_answers_to_the_usual_names():
-    config = M3AEConfig()
+    config = library().M3AEConfig()
     assert config.architecture == Architecture(width=768, depth=12, num_heads=12)
     assert (config.hidden_size, config.num_hidden_layers, config.num_attention_heads) == (768, 12, 12)
     assert (config.image_size, config.patch_size) == (256, 16)
     assert config.image_mean == [0.5762, 0.5503, 0.5213]
     assert config.image_std == [0.3207, 0.3169, 0.3307]
-    assert M3AEConfig(hidden_size=64, num_attention_heads=4).width == 64
-    assert M3AEConfig.of(SMALL).architecture == SMALL
+    assert library().M3AEConfig(hidden_size=64, num_attention_heads=4).width == 64
+    assert library().M3AEConfig.of(SMALL).architecture == SMALL
 
 
 @pytest.mark.parametrize(
@@ -185,7 +191,7 @@ def test_the_configuration_is_the_papers_and_answers_to_the_usual_names():
 )
 def test_a_model_that_cannot_be_is_refused_in_one_line(settings, said):
     with pytest.raises(ValueError, match=said) as caught:
-        M3AEConfig(**settings)
+        library().M3AEConfig(**settings)
     assert "\n" not in str(caught.value)
 
 

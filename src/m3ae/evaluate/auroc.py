@@ -35,8 +35,9 @@ def weighted_auroc(
     """P(in > out) + P(in = out) / 2 when every item comes ``counts`` times (Mann and Whitney 1947)."""
     draws, num_out = counts_out.shape
     lower = np.zeros((draws, num_out + 1), np.int64)  # lower[:, k]: weight of the k lowest "out" items
-    np.cumsum(counts_out[:, ranking.order], axis=1, out=lower[:, 1:])
-    wins_twice = np.einsum("di,di->d", counts_in, lower[:, ranking.below] + lower[:, ranking.up_to])
+    np.cumsum(counts_out.take(ranking.order, axis=1), axis=1, out=lower[:, 1:])
+    lower_twice = lower.take(ranking.below, axis=1) + lower.take(ranking.up_to, axis=1)
+    wins_twice = np.einsum("di,di->d", counts_in, lower_twice)
     return wins_twice / (2 * counts_in.sum(axis=1) * lower[:, -1])
 
 

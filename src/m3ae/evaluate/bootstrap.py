@@ -13,7 +13,7 @@ from jaxtyping import Float, Int, Shaped
 from m3ae.errors import UserError
 from m3ae.evaluate.auroc import rank, weighted_auroc
 
-CHUNK = 200_000  # draws x items that are held at once: about the processor's cache
+CHUNK = 50_000  # draws x items that are held at once: the steps' intermediate results share the cache
 Items = Shaped[np.ndarray, " _"]  # any numbers or truths, one per test item
 Scores = tuple[Items, Items]
 """Scores of the "in" items and of the "out" items; higher is more in-distribution."""

@@ -21,30 +21,44 @@ def interval_of_precision(
     labels: Labels, models: list[Scores], signs: list[float], draws: int, confidence: float, seed: int
 ) -> Interval:
     """The signed sum of the models' mean average precisions; every draw takes the same images for all."""
-    pairs = list(zip(signs, models, strict=True))
-    value = sum(sign * float(np.mean(precisions(labels, scores))) for sign, scores in pairs)
-    drawn = sum(sign * bootstrap(labels, scores, draws, seed) for sign, scores in pairs)
-    return percentiles(value, np.asarray(drawn), confidence)
+    means = [float(np.mean(precisions(labels, scores))) for scores in models]
+    value = sum(sign * mean for sign, mean in zip(signs, means, strict=True))
+    return percentiles(value, bootstrap(labels, models, signs, draws, seed), confidence)
 
 
-def bootstrap(labels: Labels, scores: Scores, draws: int, seed: int) -> Float[np.ndarray, " draws"]:
-    """The mean average precision of images drawn with replacement, ``draws`` times."""
-    orders = np.argsort(-scores, axis=0, kind="stable")
-    right = np.take_along_axis(labels, orders, axis=0)
+def bootstrap(
+    labels: Labels, models: list[Scores], signs: list[float], draws: int, seed: int
+) -> Float[np.ndarray, " draws"]:
+    """The signed sum over the images drawn with replacement, ``draws`` times."""
+    orders = [np.argsort(-scores, axis=0, kind="stable") for scores in models]
+    right = [np.take_along_axis(labels, order, axis=0) for order in orders]
     found = []
     for counts in resampled_counts(len(labels), draws, seed):
-        each = [weighted_precision(counts[:, orders[:, c]], right[:, c]) for c in range(labels.shape[1])]
-        found.append(np.mean(each, axis=0))
+        means = (mean_precision(counts, *ranked) for ranked in zip(orders, right, strict=True))
+        found.append(sum(sign * mean for sign, mean in zip(signs, means, strict=True)))
     return np.concatenate(found)
+
+
+def mean_precision(
+    counts: Int[np.ndarray, "draws images"], order: Int[np.ndarray, "images concepts"], right: Labels
+) -> Float[np.ndarray, " draws"]:
+    """The mean over concepts; ``order`` ranks the images for each, ``right`` says which have it."""
+    columns = zip(order.T, right.T, strict=True)
+    return np.mean([weighted_precision(counts.take(ranks, axis=1), hits) for ranks, hits in columns], axis=0)
 
 
 def weighted_precision(
     counts: Int[np.ndarray, "draws images"], right: Bool[np.ndarray, " images"]
 ) -> Float[np.ndarray, " draws"]:
     """Average precision of ranked images that come ``counts`` times each; ties count one after the other."""
-    hits = counts * right
-    precision = hits.cumsum(axis=1) / np.maximum(counts.cumsum(axis=1), 1)
-    return (precision * hits).sum(axis=1) / np.maximum(hits.sum(axis=1), 1)
+    places = np.flatnonzero(right)  # precision is asked for there alone, and they are few
+    if not len(places):
+        return np.zeros(len(counts))
+    after_the_last = np.append(0, places[:-1] + 1)
+    asked = np.add.reduceat(counts[:, : places[-1] + 1], after_the_last, axis=1).cumsum(axis=1)
+    positive = counts[:, places]
+    hits = positive.cumsum(axis=1)
+    return (hits / np.maximum(asked, 1) * positive).sum(axis=1) / np.maximum(hits[:, -1], 1)
 
 
 def by_image(values: Shaped[np.ndarray, " _"], images: int) -> Shaped[np.ndarray, "images concepts"]:

@@ -16,10 +16,6 @@ TPR = 0.95
 """Share of the "in" items that the threshold of FPR@95 must accept."""
 
 
-HELD = 4
-"""Chunks are this much smaller than the bootstrap's others: many intermediate results share the cache."""
-
-
 class Detection(NamedTuple):
     """How well scores part "in" from "out"; every field lies in [0, 1]."""
 
@@ -79,9 +75,8 @@ def of_order(order: Order) -> Detection:
 
 def drawn(num_in: int, num_out: int, draws: int, seed: int) -> Iterator[Int[np.ndarray, "chunk num"]]:
     """How often every item comes in each draw, "in" before "out", in chunks of draws."""
-    held = HELD * (num_in + num_out)
     resamples = (
-        resampled_counts(size, draws, seed, stream=stream, chunk_items=held)
+        resampled_counts(size, draws, seed, stream=stream, chunk_items=num_in + num_out)
         for stream, size in enumerate((num_in, num_out))
     )
     for counts in zip(*resamples, strict=True):
