@@ -137,8 +137,8 @@ def test_a_slow_step_binds(run, monkeypatch):
 
 def test_the_expected_speed_is_that_of_pretraining(run, monkeypatch):
     """Both with a step so slow that a loaded machine changes little."""
-    monkeypatch.setattr(loop, "train_step", slowed(loop.train_step, 0.15))
-    monkeypatch.setattr(trial, "train_step", slowed(trial.train_step, 0.15))
+    monkeypatch.setattr(loop, "train_step", slowed(loop.train_step, 0.3))
+    monkeypatch.setattr(trial, "train_step", slowed(trial.train_step, 0.3))
     try:
         make_config(Path(), models={MODEL: {"epochs": 3}})
         short = load_run("micro")

@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import time
 
@@ -196,8 +197,11 @@ def test_killed_ranks_go_on_to_the_same_bytes_and_any_number_of_them_to_the_same
     assert RankProcesses(tmp_path, 2, train).codes() == [0, 0]
     expected = read_record(run.paths.record(MODEL, "pretrain")).details["state_sha256"]
     reference = [json.loads(line) for line in run.paths.step_log(MODEL).read_text().splitlines()]
+    assert RankProcesses(tmp_path, 2, until_killed, timeout_s=20).codes()[0] == -signal.SIGKILL
+    shutil.copytree(run.paths.state(MODEL), tmp_path / "killed")
     for world in (2, 1, 4):
-        assert RankProcesses(tmp_path, 2, until_killed, timeout_s=20).codes()[0] == -signal.SIGKILL
+        shutil.rmtree(run.paths.state(MODEL))
+        shutil.copytree(tmp_path / "killed", run.paths.state(MODEL))
         assert RankProcesses(tmp_path, world, train).codes() == [0] * world
         record = read_record(run.paths.record(MODEL, "pretrain"))
         assert record.provenance["resumed_at_step"] == 10
