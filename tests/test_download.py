@@ -119,7 +119,9 @@ def test_progress_counts_urls_not_whole_shards(tmp_path):
 
 @pytest.mark.slow
 def test_a_killed_download_leaves_no_process_and_goes_on(project, tmp_path):
-    run = project(num_train=400, shard_samples=60)
+    run = project(
+        num_train=300, shard_samples=60
+    )  # six shards: a worker makes them, beside img2dataset itself
     folder = run.paths.raw("train")
     command = "from m3ae.cli.main import main; main()"
     arguments = ["data", "download", "--run", "small", "--split", "train", "--threads", "1"]
@@ -133,7 +135,8 @@ def test_a_killed_download_leaves_no_process_and_goes_on(project, tmp_path):
     assert not psutil.wait_procs(children, timeout=5)[1]
 
     finished = {path.name: path.stat().st_mtime_ns for path in folder.glob("*_stats.json")}
-    assert len(finished) < 8
+    assert len(finished) < 6
+    assert len(children) > 1
     assert not run.paths.download("train").exists()
     download_split(run, "train", 1, 16)
     assert_complete(run)

@@ -282,6 +282,32 @@ def test_hosts_are_read_from_urls(url, host):
     assert host_of(url) == host
 
 
+@pytest.mark.parametrize(("processes", "num", "started"), [(1, 5, 0), (1, 6, 6), (2, 2, 2)])
+def test_one_worker_with_few_shards_is_no_process_of_its_own(monkeypatch, processes, num, started):
+    from m3ae.data.download import worker
+
+    given, made = [], []
+    monkeypatch.setattr(worker, "multiprocessing_distributor", lambda _, __, rows, *___: given.extend(rows))
+    rows = [(number, "rows") for number in range(num)]
+    worker.distribute_here(processes, lambda row: (made.append(row) or True, row), iter(rows), 1000, 1)
+    assert (len(made), len(given)) == (num - started, started)
+    assert made + given == rows
+
+
+def test_few_shards_that_fail_are_tried_again(capsys):
+    from m3ae.data.download.worker import distribute_here
+
+    calls = Counter()
+
+    def download(row):
+        calls[row] += 1
+        return calls[row] > row[0], row
+
+    distribute_here(1, download, [(0, "a"), (1, "b"), (2, "c")], 1000, 1)
+    assert calls == {(0, "a"): 1, (1, "b"): 2, (2, "c"): 2}
+    assert "1 shards still failed" in capsys.readouterr().out
+
+
 def test_ray_tries_failed_shards_again_and_says_which_still_fail(monkeypatch, capsys):
     """img2dataset's own distributor drops what the tasks answer."""
     from m3ae.data.download.worker import distribute_over_ray

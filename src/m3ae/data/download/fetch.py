@@ -71,12 +71,13 @@ def main() -> None:
     """Run img2dataset, with our downloader in the place of its own, with the arguments of standard input."""
     message = json.loads(sys.stdin.readline())
     Thread(target=end_with_parent, daemon=True).start()
-    from m3ae.data.download.worker import GuardedDownloader, NoLogger, distribute_over_ray
+    from m3ae.data.download import worker
 
     main = import_module("img2dataset.main")  # the package hides its module behind a function of that name
-    replace(main, "Downloader", partial(GuardedDownloader, Guard(**message["guard"])))
-    replace(main, "ray_distributor", distribute_over_ray)
-    replace(main, "LoggerProcess", NoLogger)
+    replace(main, "Downloader", partial(worker.GuardedDownloader, Guard(**message["guard"])))
+    replace(main, "multiprocessing_distributor", worker.distribute_here)
+    replace(main, "ray_distributor", worker.distribute_over_ray)
+    replace(main, "LoggerProcess", worker.NoLogger)
     main.download(**message["arguments"])
 
 

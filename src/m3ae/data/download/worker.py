@@ -7,11 +7,12 @@ it there: processes of this machine, Ray, Spark. They need this package installe
 import io
 import os
 from collections.abc import Iterable
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from img2dataset import downloader as img2dataset_downloader
-from img2dataset.distributor import retrier
+from img2dataset.distributor import multiprocessing_distributor, retrier
 
 from m3ae.data.download.failures import failure_of
 from m3ae.data.download.guard import Guard
@@ -20,6 +21,7 @@ from m3ae.data.download.request import fetch_bytes
 
 Row = tuple[int, str]
 """A shard for img2dataset: its number, and the file of its rows."""
+FEW = 5  # shards: img2dataset's worker, too, makes as many before another takes its place
 
 
 class GuardedDownloader(img2dataset_downloader.Downloader):
@@ -84,6 +86,25 @@ class NoLogger:
 
     def terminate(self) -> None:
         """Nothing to stop."""
+
+
+def distribute_here(
+    processes: int, downloader: GuardedDownloader, reader: Iterable[Row], size: int, max_shard_retry: int
+) -> None:
+    """img2dataset's distributor for this machine, but one worker with few shards is this process itself.
+
+    A worker of its own would import img2dataset once more, which takes four seconds.
+    """
+    rows = iter(reader)
+    first = list(islice(rows, FEW + 1))
+    if processes > 1 or len(first) > FEW:
+        multiprocessing_distributor(processes, downloader, chain(first, rows), size, max_shard_retry)
+        return
+
+    def run(rows: Iterable[Row]) -> list[Row]:
+        return [row for is_whole, row in map(downloader, rows) if not is_whole]
+
+    retrier(run, run(first), max_shard_retry)
 
 
 def distribute_over_ray(
