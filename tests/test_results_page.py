@@ -1,16 +1,23 @@
-"""docs/results.md says what the records say: its orderings, one by one, as the report prints them."""
+"""docs/results.md and the table of README say what the records say, as the report prints it.
+
+In one file, for the differences take seconds to draw, and are then remembered.
+"""
 
 import re
+from functools import cache
 
 import pytest
 
 from m3ae.config import load_run
+from m3ae.evaluate.bootstrap import Interval
 from m3ae.report import evidence
 from m3ae.report.format import rounded
+from m3ae.report.seeds import combine, records_by_seed
 from m3ae.report.tables import figure_table
 from m3ae.report.verdicts import DEVIATES, HOLDS, NOT_RESOLVED, orderings
 from small_project import CHECKOUT
 
+README = (CHECKOUT / "README.md").read_text()
 PAGE = (CHECKOUT / "docs/results.md").read_text()
 WORDS = {HOLDS: "holds", DEVIATES: "**does not hold**", NOT_RESOLVED: "not resolved"}
 ROWS = [
@@ -29,6 +36,18 @@ ROWS = [
     ("M3AE > MAE, accuracy (ours)", "M3AE > MAE", "cifar10", "accuracy"),
     ("M3AE > MAE, mean average precision (ours)", "M3AE > MAE", "", "mean_average_precision"),
 ]
+TABLE = [
+    ("probe-cifar100", "accuracy"),
+    ("probe-cifar10", "accuracy"),
+    ("concepts", "mean_average_precision"),
+    ("ood-cifar100-cifar10", "mahalanobis_auroc"),
+    ("ood-cifar100-cifar10", "msp_auroc"),
+]
+
+
+@cache
+def found_orderings():
+    return orderings(load_run("photos"))
 
 
 def page_rows():
@@ -42,7 +61,7 @@ def page_rows():
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
 def test_an_ordering_is_the_records(in_project, row):
     name, ordering, subject, metric = row
-    table = orderings(load_run("photos"))
+    table = found_orderings()
     found = table[(table.ordering == ordering) & (table.subject == subject) & (table.metric == metric)].iloc[
         0
     ]
@@ -53,7 +72,7 @@ def test_an_ordering_is_the_records(in_project, row):
 
 
 def test_every_ordering_of_the_paper_that_was_run_is_on_the_page(in_project):
-    table = orderings(load_run("photos"))
+    table = found_orderings()
     run = table[(table.source != "ours") & table.difference.notna()]
     named = {row[1:] for row in ROWS}
     assert set(zip(run.ordering, run.subject, run.metric, strict=True)) <= named
@@ -66,3 +85,23 @@ def test_the_probes_of_all_tasks_are_over_all_seeds_as_in_figure_3(in_project):
     for model in ("m3ae-b100", "mae-b100"):
         found = evidence.accuracy(run, model, run.tasks[0]).striptags()
         assert found.split()[0] == rounded(cells.loc[[model], "ours"].iloc[0])
+
+
+@pytest.mark.parametrize(("stage", "metric"), TABLE)
+def test_the_readmes_table_holds_the_records_numbers(in_project, stage, metric):
+    run = load_run("photos")
+    cells = []
+    for model in ("m3ae-b100", "mae-b100", "clip-b", "supervised-b", "untrained-b"):
+        metrics = [record.metrics[metric] for record in records_by_seed(run, model, stage).values()]
+        found = combine(
+            [Interval(m.value, m.low, m.high) for m in metrics], run.settings.statistics.confidence
+        )
+        value, low, high = (round(number, 4) for number in found)  # as in tables
+        cells.append(f"{value:.1f} [{low:.1f}, {high:.1f}]")
+    table = found_orderings()
+    subject = stage.partition("-")[2]
+    row = table[(table.subject == subject) & (table.metric == metric) & table.ordering.eq("M3AE > MAE")].iloc[
+        0
+    ]
+    cells.append(f"{row.difference:+.1f} [{row.low:+.1f}, {row.high:+.1f}]")
+    assert f"| {' | '.join(cells)} | {row.verdict} |" in README
