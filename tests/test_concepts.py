@@ -8,8 +8,9 @@ from m3ae.config import Run
 from m3ae.config.load import merge
 from m3ae.config.models import RunSettings
 from m3ae.errors import UserError
-from m3ae.evaluate import concepts
-from m3ae.evaluate.concepts import choose_penalties, labels_of, run_concepts
+from m3ae.evaluate.concepts import choose_penalties, run_concepts
+from m3ae.evaluate.pairs.labels import concepts_in
+from m3ae.evaluate.pairs.stored import PairFeatures
 from m3ae.evaluate.precision import bootstrap, interval_of_precision, precisions, weighted_precision
 from m3ae.records import read_record
 from m3ae.report.claims import Claim
@@ -38,16 +39,13 @@ def scores(images=60, concepts=3, seed=0):
     return labels, (labels + rng.normal(0, 1.5, labels.shape)).astype(np.float16)
 
 
-class Captions(list):
-    """Stands for the pairs of a split."""
-
-    def captions(self, id):
-        return self[id]
-
-
 def test_an_image_has_a_concept_if_any_caption_names_it_as_a_word():
-    pairs = Captions([["A Red ball.", "a ball"], ["a redder ball", "nothing"], ["the (small)", "x-large"]])
-    assert labels_of(pairs, WORDS).tolist() == [[True, False], [False, False], [False, True]]
+    said = [["A Red ball.", "a ball"], ["a redder ball", "nothing"], ["the (small)", "x-large"]]
+    assert [concepts_in(captions, WORDS) for captions in said] == [
+        [True, False],
+        [False, False],
+        [False, True],
+    ]
 
 
 def test_drawing_every_image_once_gives_scikit_learns_number():
@@ -118,13 +116,13 @@ def test_labels_of_the_test_images_choose_nothing(run, monkeypatch):
     pretrain(run, "m3ae-b100")
     run_concepts(run, "m3ae-b100")
     before = read_record(run.paths.record("m3ae-b100", "concepts"))
-    honest = concepts.labels_of
+    honest = PairFeatures.labels
 
-    def turned_round(pairs, words):
-        labels = honest(pairs, words)
-        return labels if pairs.folder.name == "train" else ~labels
+    def turned_round(pairs, split, *asked):
+        labels = honest(pairs, split, *asked)
+        return labels if split == "train" else ~labels
 
-    monkeypatch.setattr(concepts, "labels_of", turned_round)
+    monkeypatch.setattr(PairFeatures, "labels", turned_round)
     run_concepts(run, "m3ae-b100")
     after = read_record(run.paths.record("m3ae-b100", "concepts"))
     assert after.details["penalty"] == before.details["penalty"]

@@ -1,4 +1,4 @@
-"""``m3ae heldout``, ``features``, ``probe``, ``ood``, ``concepts``: what happens to a frozen encoder."""
+"""``m3ae heldout``, ``features``, ``pairs``, ``probe``, ``ood``, ``concepts``: with a frozen encoder."""
 
 from typing import TYPE_CHECKING
 
@@ -51,6 +51,26 @@ def features(run_name: str, model: str) -> None:
 @run_option
 @model_option
 @logged
+def pairs(run_name: str, model: str) -> None:
+    """Pass the run's own pairs through a frozen encoder, once: images, captions, both together.
+
+    Needs the encoder, both splits of clean shards, and their tokens where captions are read; writes
+    results/RUN/MODEL/pairs.safetensors. `concepts` and `captions` do this themselves where it is missing.
+    """
+    from m3ae.config import load_run
+    from m3ae.evaluate.pairs.extract import extract_pairs
+    from m3ae.evaluate.pairs.stored import PairFeatures
+
+    run = load_run(run_name)
+    extract_pairs(run, model)
+    for split, seen, count, width in PairFeatures(run, model).shapes():
+        click.echo(f"{model} {split}: {count} pairs as {seen}, {width} features each")
+
+
+@click.command()
+@run_option
+@model_option
+@logged
 def probe(run_name: str, model: str) -> None:
     """Linear probes on stored features, one per task of the run.
 
@@ -90,7 +110,8 @@ def ood(run_name: str, model: str) -> None:
 def concepts(run_name: str, model: str) -> None:
     """What captions speak of, read off the frozen encoder: mean average precision over concepts.
 
-    Needs the encoder and both splits of clean shards; writes results/RUN/MODEL/concepts.json.
+    Needs the encoder and both splits of clean shards (and what `pairs` needs); writes
+    results/RUN/MODEL/concepts.json.
     """
     from m3ae.config import load_run
     from m3ae.evaluate.concepts import run_concepts

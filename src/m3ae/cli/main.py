@@ -19,6 +19,7 @@ COMMANDS = {
     "compare-log": ("compare", "Tell at which step, and by how much, a step log left a reference."),
     "heldout": ("evaluate", "Errors on hidden patches and words of held-out pairs."),
     "features": ("evaluate", "Pass every evaluation set through a frozen encoder, once."),
+    "pairs": ("evaluate", "Pass the run's own pairs through a frozen encoder, once: images, captions, both."),
     "probe": ("evaluate", "Linear probes on stored features."),
     "ood": ("evaluate", "Out-of-distribution scores on stored features."),
     "concepts": ("evaluate", "What captions speak of, read off a frozen encoder."),

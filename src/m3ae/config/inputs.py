@@ -30,6 +30,15 @@ def read_files(run: Run, name: str) -> list[Path]:
     return files + [tokens] * (run.model(name).method == "mae")
 
 
+def pair_files(run: Run, name: str) -> dict[str, Path]:
+    """What the features of the run's own pairs are made of; word pieces where captions are encoded."""
+    files = {"weights": run.paths.encoder(name)}
+    files |= {f"{split}_manifest": run.paths.manifest(split) for split in ("train", "heldout")}
+    if run.reads_captions(name):
+        files |= {f"{split}_tokens": run.paths.tokens(split) for split in ("train", "heldout")}
+    return files
+
+
 def encoded_files(run: Run, name: str) -> list[Path]:
     """What features are made of: an encoder, and every evaluation set."""
     return [run.paths.encoder(name), *map(run.paths.evalset, run.eval_datasets)]

@@ -89,6 +89,10 @@ class Paths:
         """Features of the last blocks, both poolings, of a headline row."""
         return self.results(model) / "layers.safetensors"
 
+    def pairs(self, model: str) -> Path:
+        """Features of the run's own pairs: of images, of captions, of both together."""
+        return self.results(model) / "pairs.safetensors"
+
     def classifier(self, model: str) -> Path:
         """Weights of the linear probes."""
         return self.results(model) / "probe.safetensors"

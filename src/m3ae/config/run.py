@@ -98,6 +98,10 @@ class Run:
             return []
         return [row for row in self.headline if row in self.models_of(*READS_WORDS)]
 
+    def reads_captions(self, name: str) -> bool:
+        """Whether the captions of the run's pairs, too, pass through a model's encoder."""
+        return self.settings.language is not None and self.model(name).method in READS_WORDS
+
     def stage(self, stage: str, model: str | None = None) -> dict[str, Any]:
         """The sorted settings that ``stage`` depends on: its identity in the workflow and in records."""
         return stage_settings(self.settings, stage, self.model(model) if model else None)

@@ -7,7 +7,7 @@ from typing import Any
 
 from m3ae.config.evaluation import EvalSplit
 from m3ae.config.models import RunSettings
-from m3ae.config.rows import LIKE_PRETRAIN, REBUILDS, settings_of_row, taken_weights
+from m3ae.config.rows import LIKE_PRETRAIN, READS_WORDS, REBUILDS, settings_of_row, taken_weights
 from m3ae.config.training import Model
 
 # Bumped by hand when a stage's code changes what it computes.
@@ -23,6 +23,7 @@ VERSIONS = {
     "heldout": 1,
     "features": 2,
     "layers": 1,
+    "pairs": 1,
     "probe": 1,
     "ood": 1,
     "concepts": 1,
@@ -162,6 +163,28 @@ def layers(run: RunSettings, model: Model | None) -> dict[str, Any]:
     return {**found, "splits": sorted(set(tasks)), "layers": num}
 
 
+def pairs(run: RunSettings, model: Model | None) -> dict[str, Any]:
+    """What an encoder is shown of the run's own pairs, and which words label them."""
+    assert model is not None
+    return {
+        "resize_px": run.features.resize_px,
+        "view": view(run, model),
+        "precision": "fp32",  # whatever the evaluation sets take: captions were always read in it
+        "layers": run.extended.probes.layers if run.extended else 1,
+        "concepts": run.concepts.words if run.concepts else None,
+        "captions": captions_encoded(run) if model.method in READS_WORDS else None,
+        "seed": run.seed,
+    }
+
+
+def captions_encoded(run: RunSettings) -> dict[str, Any] | None:
+    """Which captions are encoded, and what labels them; None where the run measures nothing of text."""
+    if run.language is None:
+        return None
+    drawn = run.language.model_dump(include={"num_samples", "num_train", "other_captions"})
+    return {**drawn, "concepts": (concepts_asked(run) or {}).get("words")}
+
+
 def splits_of(run: RunSettings) -> list[EvalSplit]:
     """Every split of an evaluation set that passes through the encoders, once."""
     splits = [
@@ -222,6 +245,7 @@ SELECT: dict[str, Any] = {
     },
     "features": features,
     "layers": layers,
+    "pairs": pairs,
     "probe": lambda run, _: {
         **run.probe.plain(),
         "statistics": run.statistics.plain(),

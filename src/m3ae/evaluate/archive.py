@@ -3,15 +3,17 @@
 Features, and the weights of probes. Any safetensors reader opens them.
 """
 
+import hashlib
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import UInt8
 from safetensors import SafetensorError, safe_open
 
 from m3ae.errors import UserError
@@ -58,6 +60,15 @@ def new_archive(path: Path, forms: dict[str, Form], facts: dict[str, Any]) -> It
             file.flush()
             reserve(file.fileno(), 8 + len(header) + end)
         yield {name: mapped(partial, entries[name], 8 + len(header), "r+") for name in order}
+
+
+def digest_of(facts: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> UInt8[np.ndarray, " 32"]:
+    """SHA-256 of facts and arrays, for an archive that vouches for itself; no array is read into memory."""
+    found = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    for name in sorted(arrays):
+        found.update(f"{name} {arrays[name].dtype.name} {arrays[name].shape}".encode())
+        found.update(arrays[name].data)
+    return np.frombuffer(found.digest(), np.uint8)
 
 
 def reserve(file: int, size: int) -> None:

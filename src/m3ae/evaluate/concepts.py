@@ -4,31 +4,23 @@ One logistic regression per concept, on the features of the training images; the
 chosen on a part of them. The held-out images are touched once, for the mean average precision.
 """
 
-import re
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
-from tqdm import tqdm
 
 from m3ae.config import Run
-from m3ae.data.images import normalise, view
-from m3ae.data.shards import Pairs
 from m3ae.errors import UserError
-from m3ae.evaluate.features import BATCH, pool
 from m3ae.evaluate.metrics import percent
+from m3ae.evaluate.pairs.asked import SPLITS
+from m3ae.evaluate.pairs.stored import PairFeatures
 from m3ae.evaluate.precision import Labels, Scores, interval_of_precision, precisions
-from m3ae.evaluate.stored import checked_weights
 from m3ae.files import sha256_of
-from m3ae.model.m3ae import M3AE
-from m3ae.model.weights import load_encoder
 from m3ae.records import Metric, Record, provenance
 
-WORD = re.compile(r"[^\W\d_]+")
+READ = ("weights", "train_manifest", "heldout_manifest")
 
 
 def run_concepts(run: Run, model: str) -> None:
@@ -37,13 +29,10 @@ def run_concepts(run: Run, model: str) -> None:
     settings = run.settings.concepts
     if settings is None:
         raise UserError(f"concepts: run {run.name!r} has none; set concepts.words in config/{run.name}.yaml")
-    splits = {split: run.paths.manifest(split) for split in ("train", "heldout")}
-    inputs = {"weights": checked_weights(run, model)} | {name: sha256_of(p) for name, p in splits.items()}
-    encoder = load_encoder(run.paths.encoder(model)).to("cuda" if torch.cuda.is_available() else "cpu")
-    pairs = {split: Pairs(run.paths.shards(split)) for split in splits}
-    labels = {split: labels_of(found, settings.words) for split, found in pairs.items()}
+    pairs = PairFeatures.made(run, model)
+    labels = {split: pairs.labels(split, "image", settings.words) for split in SPLITS}
     check_labels(labels, list(settings.words))
-    x = {split: features_of(run, model, encoder, found) for split, found in pairs.items()}
+    x = {split: pairs.features(split, "image", run.settings.features.pooling) for split in SPLITS}
     penalties = choose_penalties(run, x["train"], labels["train"])
     scores = score(x["train"], labels["train"], x["heldout"], penalties)
     precision, each = mean_average_precision(run, labels["heldout"], scores)
@@ -54,25 +43,18 @@ def run_concepts(run: Run, model: str) -> None:
         stage="concepts",
         metrics={"mean_average_precision": precision},
         details={
-            "num_train": len(pairs["train"]),
-            "num_test": len(pairs["heldout"]),
+            "num_train": len(x["train"]),
+            "num_test": len(x["heldout"]),
             "chance": 100 * float(labels["heldout"].mean()),
             "average_precision": dict(zip(names, each, strict=True)),
             "share_of_images": dict(zip(names, shares(labels["heldout"]), strict=True)),
             "penalty": dict(zip(names, penalties, strict=True)),
         },
         settings=run.stage("concepts", model),
-        inputs=inputs,
+        inputs={name.removesuffix("_manifest"): pairs.facts["inputs"][name] for name in READ},
         seeds=[run.settings.seed],
-        provenance=provenance(started),
+        provenance=provenance(started) | {"pairs_sha256": sha256_of(pairs.path)},
     ).write(run.paths.record(model, "concepts"))
-
-
-def labels_of(pairs: Pairs, words: dict[str, list[str]]) -> Labels:
-    """Which concepts any caption of an image names."""
-    meant = [frozenset(forms) for forms in words.values()]
-    named = [set(WORD.findall(" ".join(pairs.captions(id)).lower())) for id in range(len(pairs))]
-    return np.array([[not forms.isdisjoint(said) for forms in meant] for said in named])
 
 
 def check_labels(labels: dict[str, Labels], names: list[str]) -> None:
@@ -85,22 +67,6 @@ def check_labels(labels: dict[str, Labels], names: list[str]) -> None:
                     f"concepts.words.{name}: expected some images of {split} with it and some without, found "
                     f"it in {count} of {len(found)}; change its words, or leave it out"
                 )
-
-
-@torch.inference_mode()
-def features_of(run: Run, model: str, encoder: M3AE, pairs: Pairs) -> Float[np.ndarray, "images width"]:
-    """The pooled features of all images of a split, as ``m3ae features`` makes them."""
-    resize_px, image = run.settings.features.resize_px, run.settings_of(model).data.image
-    device, pooled = next(encoder.parameters()).device, []
-    starts = tqdm(range(0, len(pairs), BATCH), desc=f"concepts of {model}", disable=None)
-    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
-        for start in starts:
-            ids = range(start, min(start + BATCH, len(pairs)))
-            views = threads.map(lambda id: view(pairs.image(id), resize_px, image.size_px), ids)
-            batch = torch.from_numpy(normalise(np.stack(list(views)), image.mean, image.std))
-            tokens = encoder.encode(batch.to(device))
-            pooled.append(pool(tokens, run.settings.features.pooling).float().cpu().numpy())
-    return np.concatenate(pooled)
 
 
 def choose_penalties(run: Run, x: Float[np.ndarray, "images width"], labels: Labels) -> list[float]:

@@ -132,7 +132,7 @@ def pass_through(
     features, start = arrays[f"{name}/features"], 0
     wanted = layers.get(f"{name}/layers")
     with (
-        LastLayers(encoder, 0 if wanted is None else wanted.shape[1]) as last,
+        LastLayers(encoder.encoder, 0 if wanted is None else wanted.shape[1]) as last,
         tqdm(total=len(images), desc=name, unit=" images", disable=None) as bar,
     ):
         for batch in batches(run, model, images):
@@ -140,7 +140,7 @@ def pass_through(
             tokens = encode(run, encoder, batch)
             features[rows] = finite(pool(tokens, run.settings.features.pooling), name)
             if wanted is not None:
-                wanted[rows] = finite(pooled_layers(encoder, last.outputs), name)
+                wanted[rows] = finite(pooled_layers(encoder.encoder, last.outputs), name)
             bar.update(len(batch))
 
 

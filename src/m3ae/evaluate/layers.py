@@ -4,11 +4,13 @@ from collections.abc import Callable
 from typing import Self
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from m3ae.errors import UserError
 from m3ae.evaluate.archive import Form
+from m3ae.model.blocks import Transformer
 from m3ae.model.m3ae import M3AE
 
 POOLINGS = ("cls", "mean")
@@ -26,10 +28,10 @@ def layer_forms(encoder: M3AE, counts: dict[str, int], num: int) -> dict[str, Fo
 
 
 class LastLayers:
-    """Keeps what the last ``num`` blocks of an encoder give out while it encodes."""
+    """Keeps what the last ``num`` blocks of a transformer give out while it encodes."""
 
-    def __init__(self, encoder: M3AE, num: int) -> None:
-        blocks = list(encoder.encoder.blocks)
+    def __init__(self, transformer: Transformer, num: int) -> None:
+        blocks = list(transformer.blocks)
         self.blocks = blocks[len(blocks) - num :]
         self.outputs: list[Tensor] = []
         self.handles: list[torch.utils.hooks.RemovableHandle] = []
@@ -54,11 +56,23 @@ class LastLayers:
 
 
 def pooled_layers(
-    encoder: M3AE, outputs: list[Float[Tensor, "batch tokens width"]]
+    transformer: Transformer,
+    outputs: list[Float[Tensor, "batch tokens width"]],
+    padding: Bool[Tensor, "batch words"] | None = None,
 ) -> Float[Tensor, "batch layers 2 width"]:
-    """CLS and the mean of the patches of each block's output, after the last LayerNorm."""
+    """CLS and the mean of the other tokens of each block's output, after the last LayerNorm."""
     pooled = []
     for output in outputs:
-        tokens = encoder.encoder.norm(output.float())
-        pooled.append(torch.stack([tokens[:, 0], tokens[:, 1:].mean(dim=1)], dim=1))
+        tokens = transformer.norm(output.float())
+        pooled.append(torch.stack([tokens[:, 0], mean_of(tokens[:, 1:], padding)], dim=1))
     return torch.stack(pooled, dim=1)
+
+
+def mean_of(
+    tokens: Float[Tensor, "batch tokens width"], padding: Bool[Tensor, "batch words"] | None
+) -> Float[Tensor, "batch width"]:
+    """The mean of patches and words, which come last: where ``padding`` is True there is none to count."""
+    if padding is None:
+        return tokens.mean(dim=1)
+    is_there = F.pad(~padding, (tokens.shape[1] - padding.shape[1], 0), value=True)[..., None]
+    return tokens.where(is_there, 0).sum(dim=1) / is_there.sum(dim=1)

@@ -13,6 +13,8 @@ from m3ae.evaluate.language.pairs import ModelPairs, draw
 from m3ae.evaluate.language.probes import measure_concepts
 from m3ae.evaluate.language.retrieval import measure_retrieval
 from m3ae.evaluate.language.words import measure_words
+from m3ae.evaluate.pairs.asked import SPLITS
+from m3ae.evaluate.pairs.stored import PairFeatures
 from m3ae.evaluate.stored import checked_weights
 from m3ae.files import sha256_of
 from m3ae.model.clip import CLIP
@@ -22,7 +24,6 @@ from m3ae.model.whole import load_clip
 from m3ae.records import Record, provenance
 
 READERS = ("m3ae", "clip")  # methods that read text
-SPLITS = ("train", "heldout")
 
 
 def run_language(run: Run, model: str) -> None:
@@ -32,7 +33,8 @@ def run_language(run: Run, model: str) -> None:
     inputs = inputs_of(run, model)
     pairs = {split: ModelPairs(run, model, split, settings.image_mask_ratio) for split in SPLITS}
     net = load(run, model).to(pairs["heldout"].device)
-    parts = measure(run, settings, net, pairs)
+    stored = PairFeatures.made(run, model)
+    parts = [measure_concepts(run, settings, stored), *measure(run, settings, net, pairs)]
     Record(
         run=run.name,
         model=model,
@@ -42,7 +44,7 @@ def run_language(run: Run, model: str) -> None:
         settings=run.stage("captions", model),
         inputs=inputs,
         seeds=[run.settings.seed],
-        provenance=provenance(started),
+        provenance=provenance(started) | {"pairs_sha256": sha256_of(stored.path)},
     ).write(run.paths.record(model, "captions"))
 
 
@@ -75,14 +77,11 @@ def load(run: Run, model: str) -> nn.Module:
 
 
 def measure(run: Run, settings: Language, net: nn.Module, pairs: dict[str, ModelPairs]) -> list[Measured]:
-    """All parts for an M3AE; for CLIP, which writes no words, features and retrieval."""
+    """What needs the model itself: all of it for an M3AE; for CLIP, which writes no words, retrieval."""
     assert isinstance(net, M3AE | CLIP)
     train, heldout = pairs["train"], pairs["heldout"]
     ids = draw(run, heldout, settings.num_samples)
-    parts = [
-        measure_concepts(run, settings, net, train, heldout),
-        measure_retrieval(run, settings, net, heldout, ids),
-    ]
+    parts = [measure_retrieval(run, settings, net, heldout, ids)]
     if isinstance(net, M3AE):
         known = train, draw(run, train, settings.num_train)
         parts += [

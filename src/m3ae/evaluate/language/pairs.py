@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from itertools import islice
 
 import numpy as np
@@ -36,11 +37,16 @@ class ModelPairs:
         trained_with = self.settings.pretrain.image_mask_ratio
         self.mask_ratio = trained_with if mask_ratio is None else mask_ratio
         self.pairs = Pairs(run.paths.shards(split))
-        self.tokens = Tokens(run.paths.tokens(split))
+        self.path = run.paths.tokens(split)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
     def __len__(self) -> int:
         return len(self.pairs)
+
+    @cached_property
+    def tokens(self) -> Tokens:
+        """Word pieces, for those who read them: beside images alone there may be none."""
+        return Tokens(self.path)
 
     def said(self, id: int) -> list[str]:
         """The captions of a pair."""
