@@ -1,6 +1,10 @@
 """What a frozen encoder is worth: features once, everything else from them."""
 
-from m3ae.config.inputs import encoded_files
+from m3ae.config.inputs import encoded_files, pair_files
+
+PAIRS = "results/{run}/{model}/pairs.safetensors"
+# The first stage that reads it makes it too: a job of its own would wait for torch once more.
+pairs_come_from_concepts = run.settings.concepts is not None
 
 
 rule features:
@@ -51,15 +55,14 @@ rule ood:
 rule concepts:
     """What captions speak of, read off the frozen encoder: multi-label classification of the run's pairs."""
     input:
-        encoder="results/{run}/{model}/encoder.safetensors",
-        manifests=expand(
-            "data/{{run}}/shards/{split}/manifest.json", split=["train", "heldout"]
-        ),
+        lambda w: pair_files(run, w.model).values(),
     output:
         "results/{run}/{model}/concepts.json",
+        [PAIRS] if pairs_come_from_concepts else [],
     log:
         "logs/{run}/{model}/concepts.log",
     params:
         stage=lambda w: run.stage("concepts", w.model),
+        pairs=lambda w: run.stage("pairs", w.model),
     shell:
         "m3ae concepts --run {wildcards.run} --model {wildcards.model} --log {log}"

@@ -106,17 +106,16 @@ rule attacks:
 rule text_side:
     """Words from images, image-text retrieval, questions, probes of text and joint features."""
     input:
-        encoder="results/{run}/{model}/encoder.safetensors",
-        manifests=expand(
-            "data/{{run}}/shards/{split}/manifest.json", split=["train", "heldout"]
-        ),
-        tokens=expand("data/{{run}}/tokens/{split}.arrow", split=["train", "heldout"]),
+        lambda w: pair_files(run, w.model).values(),
+        [PAIRS] if pairs_come_from_concepts else [],
     output:
         "results/{run}/{model}/captions.json",
+        [] if pairs_come_from_concepts else [PAIRS],
     log:
         "logs/{run}/{model}/captions.log",
     params:
         stage=lambda w: run.stage("captions", w.model),
+        pairs=lambda w: run.stage("pairs", w.model),
     shell:
         "m3ae captions --run {wildcards.run} --model {wildcards.model} --log {log}"
 

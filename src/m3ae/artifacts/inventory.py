@@ -17,6 +17,7 @@ KINDS = {
     "encoder.safetensors": "encoders",
     "features.safetensors": "features",
     "layers.safetensors": "layers",
+    "pairs.safetensors": "pairs",
     "probe.safetensors": "heads",
     "steps.jsonl": "steps",
     "manifest.json": "manifests",
@@ -27,6 +28,7 @@ OWN = {
     "encoder.safetensors": "weights_sha256",
     "features.safetensors": "features_sha256",
     "layers.safetensors": "layers_sha256",
+    "pairs.safetensors": "pairs_sha256",
     "probe.safetensors": "probe_sha256",
     "steps.jsonl": "steps_sha256",
 }
@@ -37,7 +39,8 @@ class Artifact:
     """A file that a run makes, whether it is here or not."""
 
     kind: str
-    """encoders, features, layers, heads, steps, records, manifests, shards, tokens, evalsets, reports."""
+    """encoders, features, layers, pairs, heads, steps, records, manifests, shards, tokens, evalsets or
+    reports."""
     model: str | None
     path: Path
     record: Path | None

@@ -11,7 +11,7 @@ from typing import Any
 from m3ae.artifacts.targets import figure_jobs
 from m3ae.artifacts.work import Job
 from m3ae.config.datasets import evalset_stage, load_dataset
-from m3ae.config.inputs import read_files, training_files
+from m3ae.config.inputs import pair_files, read_files, training_files
 from m3ae.config.printed import figure_models
 from m3ae.config.run import Run
 from m3ae.config.sources import splits_of
@@ -74,7 +74,7 @@ def model_jobs(run: Run, model: str, scored: Collection[str]) -> Iterator[Job]:
         yield record_job(run, model, "ood", run.ood_pairs, ("features", "probe"))
     if run.settings.concepts:
         manifests = {split: run.paths.manifest(split) for split in ("train", "heldout")}
-        yield record_job(run, model, "concepts", [], (), manifests)
+        yield encodes_pairs(run, record_job(run, model, "concepts", [], (), manifests))
     if run.knows_places and model in run.models_of("m3ae")[:1]:
         yield record_job(run, model, "pointing", [], (), heldout_files(run))
     if model in run.clustered:
@@ -149,9 +149,18 @@ def headline_jobs(run: Run, model: str) -> Iterator[Job]:
     yield record_job(run, model, "shift", run.tasks, ("features", "probe"))
     yield record_job(run, model, "robustness", [], ("features", "probe"))
     if model in run.readers:
-        words = {f"{split}_manifest": paths.manifest(split) for split in ("train", "heldout")}
-        words |= {f"{split}_tokens": paths.tokens(split) for split in ("train", "heldout")}
-        yield record_job(run, model, "captions", [], (), words | tokenizer)
+        yield encodes_pairs(run, record_job(run, model, "captions", [], (), tokenizer))
+
+
+def encodes_pairs(run: Run, job: Job) -> Job:
+    """``job`` with the features of the run's pairs: `concepts` makes them, without it `captions`."""
+    assert job.model is not None
+    pairs, inputs = run.paths.pairs(job.model), {**job.inputs, **pair_files(run, job.model)}
+    if job.stage == "captions" and run.settings.concepts:
+        job = job._replace(inputs=inputs | {"pairs": pairs})
+    else:
+        job = job._replace(inputs=inputs, outputs=(*job.outputs, pairs))
+    return job._replace(params=lambda: [run.stage(stage, job.model) for stage in (job.stage, "pairs")])
 
 
 def record_job(

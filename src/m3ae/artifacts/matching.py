@@ -79,15 +79,15 @@ def in_its_place(path: Path, record: dict[str, Any]) -> dict[str, Any]:
 def made_params(job: Job, content: dict[str, Any], params: list[Any]) -> list[Any]:
     """The parameters as a record states them, where it does; else those of the run."""
     stated = [sort_keys(content.get("settings")), *params[1:]]
-    if job.stage == "features" and len(params) == 2:
-        stated[1] = sort_keys(layers_settings(job, content) or params[1])
+    if len(params) == 2 and job.stage in ("features", "concepts", "captions"):
+        stated[1] = sort_keys(second_settings(job, content) or params[1])
     return stated
 
 
-def layers_settings(job: Job, content: dict[str, Any]) -> Any:
-    """How the layers were made: from the record, or from the archive (older records say nothing)."""
+def second_settings(job: Job, content: dict[str, Any]) -> Any:
+    """How layers or pairs were made: from the record, or from the archive (not every record says it)."""
     said = content["provenance"].get("layers_settings")
-    if said or not job.outputs[1].is_file():
+    if said or not (len(job.outputs) > 1 and job.outputs[1].is_file()):
         return said
     with open(job.outputs[1], "rb") as file:
         header = json.loads(file.read(int.from_bytes(file.read(8), "little")))

@@ -16,6 +16,7 @@ KINDS = (
     "encoders",
     "features",
     "layers",
+    "pairs",
     "heads",
     "steps",
     "records",
