@@ -131,6 +131,19 @@ def test_test_labels_move_the_selected_epoch_alone(quick, monkeypatch):
     assert after.details["linear"]["base_lr"] == before.details["linear"]["base_lr"]
 
 
+def test_augmented_heads_read_whole_features_and_the_rate_that_was_chosen_on_them(quick):
+    path = quick.paths.features(MODEL)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(UserError, match=r"features\.safetensors: expected the bytes \w{12} .* got \w{12}"):
+        run_augmented(quick, MODEL)
+    quick.paths.record(MODEL, "features").unlink()  # the probe's record still knows them
+    with pytest.raises(UserError, match=r"probe-shade\.json: expected a probe of the features \w{12}, got"):
+        run_augmented(quick, MODEL)
+    path.write_bytes(whole)
+    run_augmented(quick, MODEL)
+
+
 def test_an_epoch_is_whole_batches_in_its_own_order_and_crops(quick):
     settings = settings_for(quick, MODEL, quick.extended.augmented)
     classes = EvalImages(quick, "scenes", "train").labels("shade")

@@ -206,7 +206,7 @@ def by_few_shot(train, test):
 def by_strict(train, test):
     found = fit_strict(lambda x: x, epochs_of(train, RECIPE), 300, test, 4, RECIPE, 200.0, seed=0)
     weights = [tensor.tolist() for tensor in found.probe.state_dict().values()]
-    return (found.epoch, weights), is_correct(found.probe, *test).numpy()
+    return weights, is_correct(found.probe, *test).numpy()
 
 
 @pytest.mark.parametrize("head", [by_sweep, by_knn, by_logistic, by_few_shot, by_strict])
@@ -365,21 +365,23 @@ def test_the_encoder_sees_every_epochs_own_images_and_gets_no_gradient():
 def test_the_authors_selection_is_the_best_first_step_of_an_epoch_on_the_test_set():
     train, test = blobs(300, spread=3.0), blobs(60, spread=3.0, seed=1)
     recipe = RECIPE.model_copy(update={"epochs": 12})
-    last, chosen = (
+    alone, found = (
         fit_strict(
-            lambda x: x, epochs_of(train, recipe), 300, test, 4, recipe, 50.0, seed=0, selection=selection
+            lambda x: x, epochs_of(train, recipe), 300, test, 4, recipe, 50.0, seed=0, select_on=select_on
         )
-        for selection in ("last", "test")
+        for select_on in (None, test)
     )
-    assert last.accuracies == chosen.accuracies
-    assert len(chosen.accuracies) == 12 + 1
-    measured = chosen.accuracies[:-1]
-    assert measured[chosen.epoch] == max(measured) > measured[0]
-    assert max(measured) not in measured[: chosen.epoch]
-    for found in (last, chosen):
-        accuracy = 100 * is_correct(found.probe, *test).double().mean().item()
-        assert accuracy == pytest.approx(found.accuracies[found.epoch])
-    assert last.epoch == 12
+    same(alone.probe, found.probe, rtol=0, atol=0)
+    assert alone.accuracies == found.accuracies
+    assert alone.selected is None
+    assert len(found.accuracies) == 12 + 1
+    measured, (chosen, epoch) = found.accuracies[:-1], found.selected
+    assert measured[epoch] == max(measured) > measured[0]
+    assert max(measured) not in measured[:epoch]
+    for probe, place in ((found.probe, 12), (chosen, epoch)):
+        assert not probe.training
+        accuracy = 100 * is_correct(probe, *test).double().mean().item()
+        assert accuracy == pytest.approx(found.accuracies[place])
 
 
 def test_the_first_accuracy_is_that_after_one_step():

@@ -20,6 +20,7 @@ from m3ae.config.evaluation import Task
 from m3ae.config.extended import Augmented
 from m3ae.config.models import RunSettings
 from m3ae.data.evalsets.evalsets import EvalImages
+from m3ae.errors import UserError
 from m3ae.evaluate.features import batches, encode, pool
 from m3ae.evaluate.heads.finetune import finetune
 from m3ae.evaluate.heads.strict import fit_strict
@@ -27,8 +28,7 @@ from m3ae.evaluate.heads.views import AugmentedImages, settings_for
 from m3ae.evaluate.linear import is_correct
 from m3ae.evaluate.metrics import accuracy
 from m3ae.evaluate.probe import Labelled, labelled
-from m3ae.evaluate.stored import Features
-from m3ae.files import sha256_of
+from m3ae.evaluate.stored import Features, checked_sha256, checked_weights
 from m3ae.model.m3ae import M3AE
 from m3ae.model.weights import load_encoder
 from m3ae.records import Metric, Record, provenance, read_record
@@ -45,6 +45,8 @@ class Asked(NamedTuple):
     train: Labelled
     test: Labelled
     num_classes: int
+    inputs: dict[str, str]
+    """SHA-256 of weights and features."""
 
 
 class Found(NamedTuple):
@@ -59,10 +61,14 @@ def run_augmented(run: Run, model: str) -> None:
     started = time.time()
     run.model(model)
     features = Features(run, model)
+    inputs = {
+        "weights": checked_weights(run, model),
+        "features": checked_sha256(features, run, model),
+    }
     device = "cuda" if torch.cuda.is_available() else "cpu"
     encoder = load_encoder(run.paths.encoder(model)).to(device)
     for name in tqdm(run.augmented_tasks, desc=f"augmented heads of {model}", disable=None):
-        asked = ask(run, model, run.task(name), features, encoder)
+        asked = ask(run, model, run.task(name), features, encoder, inputs)
         found = [as_published(asked), fine_tuned(asked)]
         Record(
             run=run.name,
@@ -76,51 +82,62 @@ def run_augmented(run: Run, model: str) -> None:
                 **{fact: value for part in found for fact, value in part.details.items()},
             },
             settings=run.stage("augmented", model),
-            inputs={
-                "weights": features.facts["inputs"]["weights"],
-                "features": sha256_of(features.path),
-            },
+            inputs=inputs,
             seeds=[run.settings.seed],
             provenance=provenance(started),
         ).write(run.paths.record(model, f"augmented-{name}"))
 
 
-def ask(run: Run, model: str, task: Task, features: Features, encoder: M3AE) -> Asked:
+def ask(run: Run, model: str, task: Task, features: Features, encoder: M3AE, inputs: dict[str, str]) -> Asked:
     """A task with its stored features: of the test images, for the encoder is frozen."""
     settings = run.extended.augmented
     assert settings is not None  # else there is no such task
     num_classes = load_dataset(task.dataset).num_classes(task.label)
     train = labelled(features, task, task.train, num_classes)
     test = labelled(features, task, task.test, num_classes)
-    return Asked(run, model, task, settings, encoder, train, test, num_classes)
+    return Asked(run, model, task, settings, encoder, train, test, num_classes, inputs)
 
 
 def as_published(asked: Asked) -> Found:
     """The authors' probe; its rate is the one that the probe on stored features chose on training images."""
     run, recipe = asked.run, asked.run.settings.probe
     recipe = recipe.model_copy(update={"epochs": asked.settings.epochs})
-    chosen = read_record(run.paths.record(asked.model, f"probe-{asked.task.name}")).details["base_lr"]
+    chosen = chosen_rate(asked)
     images = images_of(asked, settings_for(run, asked.model, asked.settings))
     batch_size = min(recipe.batch_size, len(asked.train.x))
-    fit = partial(
-        fit_strict,
+    cut = whole_batches(asked.test, recipe.batch_size)
+    fitted = fit_strict(
         partial(feature_of, run, asked.encoder),
         partial(images.epoch, batch_size=batch_size),
         len(asked.train.x),
-        num_classes=asked.num_classes,
-        recipe=recipe,
-        base_lr=chosen,
-        seed=run.settings.seed,
+        asked.test,
+        asked.num_classes,
+        recipe,
+        chosen,
+        run.settings.seed,
+        select_on=cut if asked.settings.select_on_test else None,
     )
-    last = fit(test=asked.test)
-    metrics = {"linear": accuracy(run, is_correct(last.probe, *asked.test).cpu().numpy())}
-    details: dict[str, Any] = {"linear": {"base_lr": chosen, "of_each_epoch": last.accuracies}}
-    if asked.settings.select_on_test:
-        test = whole_batches(asked.test, recipe.batch_size)
-        best = fit(test=test, selection="test")
-        metrics["linear_selected_on_test"] = accuracy(run, is_correct(best.probe, *test).cpu().numpy())
-        details["linear_selected_on_test"] = {"epoch": best.epoch, "num_test": len(test.x)}
+    metrics = {"linear": accuracy(run, is_correct(fitted.probe, *asked.test).cpu().numpy())}
+    details: dict[str, Any] = {"linear": {"base_lr": chosen, "of_each_epoch": fitted.accuracies}}
+    if fitted.selected:
+        probe, epoch = fitted.selected
+        metrics["linear_selected_on_test"] = accuracy(run, is_correct(probe, *cut).cpu().numpy())
+        details["linear_selected_on_test"] = {"epoch": epoch, "num_test": len(cut.x)}
     return Found(metrics, details)
+
+
+def chosen_rate(asked: Asked) -> float:
+    """The rate of the stored probe. Raises UserError if that was trained on other features than these."""
+    path = asked.run.paths.record(asked.model, f"probe-{asked.task.name}")
+    record = read_record(path)
+    if record.inputs.get("features", asked.inputs["features"]) != asked.inputs["features"]:
+        raise UserError(
+            f"{path}: expected a probe of the features {asked.inputs['features'][:12]}, got one of "
+            f"{record.inputs['features'][:12]}; train it again: "
+            f"m3ae probe --run {asked.run.name} --model {asked.model}"
+        )
+    rate: float = record.details["base_lr"]
+    return rate
 
 
 def feature_of(

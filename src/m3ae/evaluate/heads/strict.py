@@ -6,7 +6,7 @@ stored once (the quick variant).
 
 import copy
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from m3ae.config.evaluation import Probe
-from m3ae.evaluate.heads.choose import best_of
 from m3ae.evaluate.heads.epochs import EpochsOf, Steps
 from m3ae.evaluate.lars import Lars
 from m3ae.evaluate.linear import LinearProbe, is_correct, learning_rate
@@ -23,14 +22,23 @@ from m3ae.evaluate.probe import Labelled
 Encode = Callable[[Float[Tensor, "batch ..."]], Float[Tensor, "batch width"]]
 
 
+class Selected(NamedTuple):
+    """A probe that was chosen on the test set."""
+
+    probe: LinearProbe
+    epoch: int
+    """After whose first step."""
+
+
 class Strict(NamedTuple):
     """A probe, and its accuracies on the test set while it was trained."""
 
     probe: LinearProbe
-    epoch: int
-    """Place of the probe in ``accuracies``."""
+    """After the last step: no test label has touched it."""
     accuracies: list[float]
     """On the test images (%): after the *first* step of each epoch, then after the very last step."""
+    selected: Selected | None
+    """What the authors would report, if it was asked for."""
 
 
 def fit_strict(
@@ -42,15 +50,14 @@ def fit_strict(
     recipe: Probe,
     base_lr: float,
     seed: int,
-    selection: Literal["last", "test"] = "last",
+    select_on: Labelled | None = None,
 ) -> Strict:
     """Train one probe with LARS on features that are computed anew in every epoch, without gradients.
 
-    ``test`` are the test images' features: the encoder is frozen and they are not augmented. ``selection``:
-    `last` is the probe after the last step, which no test label touches. `test` is there only to compare with
-    the paper's number: the authors measure after the first step of each epoch (never after the last one) and
-    report the best, chosen **on the test set**, the first of equal ones. They also drop the test images of an
-    incomplete batch (49,152 of 50,000 remain): pass ``test`` cut likewise.
+    ``test`` are the test images' features: the encoder is frozen and they are not augmented. ``select_on`` is
+    there only to compare with the paper's number: the authors measure after the first step of each epoch
+    (never after the last one) and report the best, chosen **on the test set**, the first of equal ones. They
+    also drop the test images of an incomplete batch (49,152 of 50,000 remain): pass the set cut likewise.
     Raises UserError if an epoch has other batches than ``num_train`` and the recipe say.
     """
     steps = Steps.of(num_train, recipe.batch_size)
@@ -58,17 +65,15 @@ def fit_strict(
     peak = base_lr * steps.batch_size / 256
     probe = LinearProbe(test.x.shape[1], num_classes, torch.Generator().manual_seed(seed)).to(test.x.device)
     optimizer = Lars(probe.linear.parameters(), 0.0, recipe.momentum, recipe.trust_coefficient)
-    accuracies, best = [], probe
+    accuracies, highest, selected = [], -1.0, None
     for step, (images, classes) in steps.batches(epochs_of, recipe.epochs):
         optimizer.lr = learning_rate(step, peak, num_warmup, num_steps)
         take_step(probe, optimizer, encode, images, classes)
         if step % steps.per_epoch == 0:
             accuracies.append(accuracy(probe, test))
-            if accuracies[-1] > max(accuracies[:-1], default=-1.0):
-                best = copy.deepcopy(probe).eval()
-    if selection == "test":
-        return Strict(best, best_of(dict(enumerate(accuracies))), [*accuracies, accuracy(probe, test)])
-    return Strict(probe.eval(), len(accuracies), [*accuracies, accuracy(probe, test)])
+            if select_on and (found := accuracy(probe, select_on)) > highest:
+                highest, selected = found, Selected(copy.deepcopy(probe), step // steps.per_epoch)
+    return Strict(probe, [*accuracies, accuracy(probe, test)], selected)
 
 
 def take_step(
