@@ -7,6 +7,9 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from m3ae.artifacts.cache import Hashes
+from m3ae.artifacts.inventory import Inventory
+from m3ae.artifacts.matching import judge
 from m3ae.cli.evaluate import pairs as pairs_command
 from m3ae.config import Run
 from m3ae.config.models import RunSettings
@@ -254,6 +257,28 @@ def test_other_settings_are_refused(run):
     extract_pairs(run, "m3ae-b100")
     fewer = changed(run, language={**LANGUAGE, "num_train": 10})
     refused(fewer, "m3ae-b100", "made with other settings than the run's")
+
+
+def test_the_workflow_plans_concepts_again_for_an_archive_of_other_settings_or_bytes(run, tmp_path):
+    run_concepts(run, "m3ae-b100")
+    path, found = run.paths.pairs("m3ae-b100"), []
+    for asked in (run, changed(run, language={**LANGUAGE, "num_train": 10})):
+        found.append(judged(asked, tmp_path / "first.json"))
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    found.append(judged(run, tmp_path / "second.json"))
+    as_made, other_settings, other_bytes = found
+    assert as_made is None
+    assert other_settings == "captions.num_train: made with 40, the run has 10"
+    assert "concepts.json speaks of" in other_bytes
+
+
+def judged(run, hashes):
+    """What the workflow finds wrong with the files of a model's `concepts`."""
+    inventory = Inventory(run)
+    (job,) = (job for job in inventory.jobs if (job.stage, job.model) == ("concepts", "m3ae-b100"))
+    assert run.paths.pairs("m3ae-b100") in job.outputs
+    problem = judge(inventory, job, Hashes(hashes)).problem
+    return problem and problem.what
 
 
 def test_a_killed_pass_leaves_nothing_and_the_next_gives_the_same_bytes(run, monkeypatch):
