@@ -39,7 +39,9 @@ def test_jobs_are_those_of_the_rules(tmp_path, monkeypatch, name):
     for path, job in known.items():
         assert notes[path]["params"] == sorted(map(repr, job.params())), path
         read = {path.as_posix() for path in job.inputs.values()}
-        assert set(notes[path]["input"]) - brought <= read, path
+        beside = {path.as_posix() for path in job.beside}
+        assert set(notes[path]["input"]) - brought <= read | beside, path
+        assert beside <= set(notes[path]["input"]), path
         if job.has_receipt:
             assert notes[path]["input"] == sorted(read), path
 

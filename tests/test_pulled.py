@@ -5,20 +5,20 @@ import os
 import shutil
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 
 import pytest
 import yaml
 
 from forked import snakemake
 from m3ae.artifacts.cache import Hashes
-from m3ae.artifacts.jobs import features_job
+from m3ae.artifacts.jobs import features_job, jobs
 from m3ae.artifacts.notes import Notes
 from m3ae.artifacts.targets import figure_jobs
 from m3ae.config import load_run
 from m3ae.errors import UserError
 from m3ae.records import HASH, content_hash
-from pulled_project import RUN, plan, published, pulled, settings, told_plan  # noqa: F401
+from pulled_project import RUN, command, plan, published, pulled, settings, told_plan  # noqa: F401
 from test_workflow import PROBE, planned
 
 pytestmark = pytest.mark.slow
@@ -27,10 +27,11 @@ TOLD = {"compute": 1, "report": 1}
 SHOWN = {"figure3": 1, "figure4": 1, "figure6": 1, **TOLD}
 PROBED = {"probe": 2, "ood": 1, **SHOWN}
 GROUPED = {"clusters": 1, "figure9": 1}
-SEEN = {"features": 2, **GROUPED, **PROBED}
+IMAGES = {"source": 1}  # of evaluation sets: a part of no pull
+SEEN = {**IMAGES, "features": 2, **GROUPED, **PROBED}
 LOOKS = {"figure2": 1, "pointing": 1, "figure7": 1}
 TRAINED = {"pretrain": 2, "heldout": 2, "curves": 1, **LOOKS, **SEEN}
-ONE_MODEL = {"pretrain": 1, "heldout": 1, "features": 1, "probe": 1, "curves": 1, **TOLD}
+ONE_MODEL = {**IMAGES, "pretrain": 1, "heldout": 1, "features": 1, "probe": 1, "curves": 1, **TOLD}
 FIRST = {**ONE_MODEL, "ood": 1, "figure3": 1, "figure6": 1, **LOOKS, **GROUPED}
 SECOND = {**ONE_MODEL, "figure4": 1}
 
@@ -107,9 +108,7 @@ def anew(folder, *arguments):
 
 
 def test_a_version_number_plans_its_stage(pulled, tmp_path, monkeypatch):  # noqa: F811
-    patch = "from m3ae.config.stages import VERSIONS\nVERSIONS['probe'] = 99\n"
-    (tmp_path / "sitecustomize.py").write_text(patch)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    patched(monkeypatch, tmp_path, "probe")
     assert planned(pulled, "all", *RUN, call=anew) == PROBED
 
 
@@ -143,6 +142,7 @@ def test_another_setting_of_the_paper_plans_its_forecast(pulled):  # noqa: F811
 FILES = {
     "results/micro/m3ae-b100/encoder.safetensors": FIRST,
     "results/micro/m3ae-s50/features.safetensors": {
+        **IMAGES,
         "features": 1,
         "probe": 1,
         "figure4": 1,
@@ -265,7 +265,7 @@ def part(pulled, tmp_path):  # noqa: F811
         for name in ("workflow", "profiles", "config", "reports/templates"):
             shutil.copytree(pulled / name, folder / name)
         shutil.copy(pulled / "Snakefile", folder)
-        for path in sorted(path for pattern in patterns for path in pulled.glob(pattern)):
+        for path in sorted(path for pattern in patterns for path in pulled.glob(pattern) if path.is_file()):
             (folder / path.relative_to(pulled)).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, folder / path.relative_to(pulled))
         return folder
@@ -285,8 +285,8 @@ def test_features_alone_give_probes(part):
 
 def test_encoders_alone_give_features(part):
     folder = part("results/micro/*/encoder.*", "results/micro/*/pretrain.json", "data/micro/evalsets/*")
-    assert plan(folder, "figure3") == {"features": 1, "probe": 1, "figure3": 1}
-    assert plan(folder, "results/micro/m3ae-s50/features.json") == {"features": 1}
+    assert plan(folder, "figure3") == {**IMAGES, "features": 1, "probe": 1, "figure3": 1}
+    assert plan(folder, "results/micro/m3ae-s50/features.json") == {**IMAGES, "features": 1}
 
 
 DATA = {
@@ -325,4 +325,89 @@ def test_another_entry_of_the_registry_trains_nothing(pulled):  # noqa: F811
         return content.replace(b"toy-textures-test.parquet", b"toy-textures-te*.parquet")
 
     with edited(pulled / "config/datasets.yaml", renamed):
-        assert plan(pulled) == {"source": 1, "made_evalsets": 1, **SEEN}
+        assert plan(pulled) == {"made_evalsets": 1, **SEEN}
+
+
+def patched(monkeypatch, folder, stage):
+    """Another version of a stage, for processes that start from now on."""
+    (folder / "sitecustomize.py").write_text(
+        f"from m3ae.config.stages import VERSIONS\nVERSIONS[{stage!r}] = 99\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+
+
+def test_a_version_of_the_listings_is_noticed_right_after_a_pull(part, tmp_path, monkeypatch):
+    folder = part("results/micro/*/*", "data/micro/**/*", "reports/micro/**/*")
+    patched(monkeypatch, tmp_path, "evalset")
+    assert planned(folder, "all", *RUN, call=anew) == {"made_evalsets": 1, **SEEN}
+
+
+def more_rows(folder):
+    """One row more, of which nothing is here."""
+    base = settings()
+    row = {
+        "models": {**base["models"], "m3ae-l50": {"size": "s", "epochs": 2}},
+        "rows": [*base["rows"], "m3ae-l50"],
+    }
+    (folder / "config/micro.yaml").write_text(yaml.safe_dump({**base, **row}))
+
+
+DATA_OF_ALL = {"source": 1, "download": 2, "clean": 2, "tokens": 1, "made_evalsets": 1}
+
+
+def test_a_new_row_does_not_make_again_what_records_say_of_the_others(part):
+    """The data are made for the new row; of the others the records are here, and nothing else."""
+    folder = part("results/micro/*/*.json", "reports/micro/logs/*")
+    more_rows(folder)
+    new = {"pretrain": 1, "features": 1, "probe": 1}
+    assert plan(folder, "figure4") == {**DATA_OF_ALL, **new, "figure4": 1}
+    rest = {"heldout": 1, "curves": 1, "compute": 1}
+    assert plan(folder, "figure4", "curves", "compute") == {**DATA_OF_ALL, **new, "figure4": 1, **rest}
+
+
+def test_a_step_log_lies_with_the_reports_too(part, pulled):  # noqa: F811
+    folder = part("results/micro/*/*.json", "reports/micro/logs/*")
+    assert plan(folder, "results/micro/m3ae-b100/steps.jsonl") == {}
+    name = "results/micro/m3ae-b100/steps.jsonl"
+    assert (folder / name).read_bytes() == (pulled / name).read_bytes()
+
+
+def test_another_step_log_with_the_reports_is_not_taken(part):
+    folder = part("results/micro/*/*.json", "reports/micro/logs/*", "data/micro/**/*")
+    copy = folder / "reports/micro/logs/m3ae-b100.jsonl"
+    copy.write_bytes(one_byte(copy.read_bytes()))
+    assert plan(folder, "results/micro/m3ae-b100/steps.jsonl") == {"pretrain": 1}
+
+
+def test_images_made_again_plan_nothing_and_others_do(part):
+    folder = part("results/micro/*/*", "data/micro/**/*", "reports/micro/**/*")
+    with chdir(folder):
+        command("data", "source", "--run", "micro", "--only", "pairs")
+    assert plan(folder) == {}
+    images = folder / "data/micro/source/toy-textures-test.parquet"
+    images.write_bytes(images.read_bytes() + b"?")
+    (folder / "data/micro/source/train.tsv").touch()
+    assert plan(folder)["made_evalsets"] == 1
+
+
+def test_data_that_were_removed_to_save_room_train_nothing_again(part):
+    """The workflow itself made the word pieces and noted what from; that is gone, and is made again."""
+    folder = part("results/micro/*/*", "data/micro/**/*")
+    with chdir(folder):
+        job = next(job for job in jobs(load_run("micro")) if job.stage == "tokens")
+        plan(folder)
+        note = Notes().persistence._read_record(str(job.outputs[0]))
+        note.input = sorted(map(str, job.inputs.values()))
+        for path in job.outputs:
+            Notes().persistence._write_record(str(path), note)
+    shutil.rmtree(folder / "data/micro/shards")
+    missing = "results/micro/m3ae-b100/heldout.json"
+    (folder / missing).unlink()
+    assert plan(folder, missing) == {"source": 1, "download": 1, "clean": 1, "heldout": 1}
+
+
+def test_a_job_asked_for_by_force_runs_with_what_it_needs(part):
+    """Its data are made, and no encoder."""
+    folder = part("results/micro/*/*", "data/micro/tokens/*", "data/micro/evalsets/*")
+    forced = "results/micro/m3ae-b100/heldout.json"
+    assert plan(folder, "-f", forced) == {"source": 1, "download": 1, "clean": 1, "heldout": 1}

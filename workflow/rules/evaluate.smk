@@ -6,7 +6,11 @@ from m3ae.config.inputs import encoded_files
 rule features:
     """Pass every evaluation set through a frozen encoder, once."""
     input:
-        lambda w: needs.of([run.paths.features(w.model)], encoded_files(run, w.model)),
+        needs.of(
+            "results/{run}/{model}/features.safetensors",
+            lambda w: encoded_files(run, w.model),
+            images,
+        ),
     output:
         features="results/{run}/{model}/features.safetensors",
         record="results/{run}/{model}/features.json",
@@ -21,7 +25,10 @@ rule features:
 rule probe:
     """Linear probes on stored features, one for each task."""
     input:
-        "results/{run}/{model}/features.safetensors",
+        needs.of(
+            "results/{run}/{model}/probe.safetensors",
+            "results/{run}/{model}/features.safetensors",
+        ),
     output:
         classifier="results/{run}/{model}/probe.safetensors",
         records=expand("results/{{run}}/{{model}}/probe-{task}.json", task=run.tasks),
@@ -36,8 +43,11 @@ rule probe:
 rule ood:
     """Out-of-distribution scores: Mahalanobis distance and maximum softmax probability."""
     input:
-        features="results/{run}/{model}/features.safetensors",
-        classifier="results/{run}/{model}/probe.safetensors",
+        needs.of(
+            expand("results/{{run}}/{{model}}/ood-{pair}.json", pair=run.ood_pairs),
+            "results/{run}/{model}/features.safetensors",
+            "results/{run}/{model}/probe.safetensors",
+        ),
     output:
         expand("results/{{run}}/{{model}}/ood-{pair}.json", pair=run.ood_pairs),
     log:
@@ -51,9 +61,12 @@ rule ood:
 rule concepts:
     """What captions speak of, read off the frozen encoder: multi-label classification of the run's pairs."""
     input:
-        encoder="results/{run}/{model}/encoder.safetensors",
-        manifests=expand(
-            "data/{{run}}/shards/{split}/manifest.json", split=["train", "heldout"]
+        needs.of(
+            "results/{run}/{model}/concepts.json",
+            "results/{run}/{model}/encoder.safetensors",
+            expand(
+                "data/{{run}}/shards/{split}/manifest.json", split=["train", "heldout"]
+            ),
         ),
     output:
         "results/{run}/{model}/concepts.json",

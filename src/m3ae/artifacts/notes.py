@@ -59,6 +59,22 @@ class Notes:
         was = self.params(job.outputs[0]) if job.records else None
         return was is not None and was != noted(job.params())
 
+    def contradict(self, job: Job, params: list[Any]) -> bool:
+        """Whether any of a job's files is noted with other parameters; without a note, times count alone."""
+        return any(self.params(path) not in (None, noted(params)) for path in job.outputs)
+
+    def miss(self, job: Job) -> bool:
+        """Whether Snakemake noted inputs of a job that are not here any more; receipts state theirs."""
+        read = [] if job.has_receipt else self.inputs(job.outputs[0])
+        return any(not Path(name).exists() for name in read or [])
+
+    def forget_inputs(self, job: Job) -> None:
+        """Take out what was read: else Snakemake would miss it whenever somebody else needs it made again."""
+        for path in job.outputs:
+            if note := self.persistence._read_record(path.as_posix()):
+                note.input = None
+                self.persistence._write_record(path.as_posix(), note)
+
     def write(self, job: Job, params: list[Any]) -> None:
         """Note what a job's files were made with: all that it declares, brought or not."""
         from snakemake.persistence import RECORD_FORMAT_VERSION, MetadataRecord

@@ -19,6 +19,8 @@ class Job(NamedTuple):
     """What was read, by the names under which records state its SHA-256."""
     params: Callable[[], list[Any]]
     """The values of the rule's `params`, the stage's settings first; asked for where they are needed."""
+    beside: tuple[Path, ...] = ()
+    """What it reads besides, whose time says nothing: an input changes with it, or another record tells."""
 
     @property
     def has_receipt(self) -> bool:
