@@ -5,7 +5,9 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from contextlib import chdir, contextmanager
+from random import Random
 
 import pytest
 import yaml
@@ -379,15 +381,60 @@ def test_another_step_log_with_the_reports_is_not_taken(part):
     assert plan(folder, "results/micro/m3ae-b100/steps.jsonl") == {"pretrain": 1}
 
 
-def test_images_made_again_plan_nothing_and_others_do(part):
+def flip(path):
+    """Change a byte in place, and leave the file the time that it had."""
+    found = path.stat()
+    with open(path, "r+b") as file:
+        file.write(b"?")
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+
+
+@pytest.fixture
+def whole(part):
+    """A copy of all that was pulled, recognised."""
     folder = part("results/micro/*/*", "data/micro/**/*", "reports/micro/**/*")
-    with chdir(folder):
-        command("data", "source", "--run", "micro", "--only", "pairs")
     assert plan(folder) == {}
-    images = folder / "data/micro/source/toy-textures-test.parquet"
-    images.write_bytes(images.read_bytes() + b"?")
-    (folder / "data/micro/source/train.tsv").touch()
-    assert plan(folder)["made_evalsets"] == 1
+    return folder
+
+
+def test_an_edit_in_place_that_keeps_the_time_is_noticed(whole):
+    flip(whole / "results/micro/m3ae-b100/encoder.safetensors")
+    assert plan(whole) == FIRST
+
+
+def test_an_edit_after_the_clock_was_set_back_is_noticed(whole):
+    for note in (whole / ".snakemake/metadata").rglob("*"):
+        os.utime(note, (time.time() + 1e5,) * 2)
+    flip(whole / "results/micro/m3ae-b100/encoder.safetensors")
+    assert plan(whole) == FIRST
+
+
+def test_times_in_any_order_plan_nothing(whole):
+    draws = Random(0)
+    for path in (path for path in whole.glob("*/micro/**/*") if path.is_file()):
+        os.utime(path, (time.time() - draws.uniform(0, 1e6),) * 2)
+    assert plan(whole) == {}
+
+
+def test_an_edited_listing_is_made_again(whole):
+    path = whole / "data/micro/evalsets/toy-textures.json"
+    path.write_text(path.read_text().replace('"count": ', '"count": 1', 1))
+    assert plan(whole) == {"made_evalsets": 1, **SEEN}
+    path.write_text("{")
+    rules, text = told_plan(whole)
+    assert rules == {"made_evalsets": 1, **SEEN}
+    assert "toy-textures.json: not a listing (" in text
+
+
+def test_images_made_again_plan_nothing_and_others_do(whole):
+    with chdir(whole):
+        command("data", "source", "--run", "micro", "--only", "pairs")
+    assert plan(whole) == {}
+    flip(whole / "data/micro/source/toy-textures-test.parquet")
+    (whole / "data/micro/source/train.tsv").touch()
+    rules, text = told_plan(whole)
+    assert rules == {"made_evalsets": 1, **{rule: count for rule, count in SEEN.items() if rule != "source"}}
+    assert "toy-textures-test.parquet: listed with sha256 " in text
 
 
 def test_data_that_were_removed_to_save_room_train_nothing_again(part):

@@ -9,17 +9,31 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from m3ae.artifacts.cache import Hashes
 from m3ae.config.classes import Classes, read_classes
 from m3ae.config.datasets import Dataset, Split, load_dataset, root_of
 from m3ae.config.run import Run
 from m3ae.config.stages import VERSIONS
 from m3ae.data.evalsets.listing import ListedSplit, Listing
+from m3ae.errors import first_finding
 
 
-def contradiction(listing: Listing) -> str | None:
-    """The first thing that the registry says otherwise: its name, both values; None if it agrees."""
-    entry = load_dataset(listing.dataset)
+def wrong_listing(run: Run, path: Path, hashes: Hashes) -> str | None:
+    """The first thing that registry or images say otherwise; None if they agree."""
+    try:
+        listing = Listing.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        return f"not a listing ({first_finding(error)})"
+    entry = load_dataset(path.stem)
+    return contradiction(listing, entry) or (
+        other_images(run, listing, entry, hashes) if entry.made_here else None
+    )
+
+
+def contradiction(listing: Listing, entry: Dataset) -> str | None:
+    """The first thing that the registry says otherwise: its name, both values."""
     said = {**own_facts(listing, entry), **dict(split_facts(listing, entry))}
     for name, (listed, now) in said.items():
         if listed != now:
@@ -46,7 +60,8 @@ def split_facts(listing: Listing, entry: Dataset) -> Iterator[tuple[str, tuple[A
         split = entry.splits.get(name)
         yield f"split {name}", (True, split is not None)
         if split:
-            yield f"{name}: count", (listed.count, split.count or listed.count)
+            of_files = sum(file.count for file in listed.files) if listed.files else listed.count
+            yield f"{name}: count", (listed.count, split.count or of_files)
             yield f"{name}: files", (names(listed), [name for name in names(listed) if fits(name, split)])
 
 
@@ -60,11 +75,12 @@ def fits(name: str, split: Split) -> bool:
     return fnmatch(name, Path(split.path).name)
 
 
-def images_agree(run: Run, listing: Listing, hashes: Hashes) -> bool:
-    """Whether the files that a run makes itself have the bytes that were listed, as far as they are here."""
-    entry = load_dataset(listing.dataset)
+def other_images(run: Run, listing: Listing, entry: Dataset, hashes: Hashes) -> str | None:
+    """The first file that is here with other bytes than were listed, of a set that the run makes itself."""
     for name, listed in listing.splits.items():
         folder = (root_of(run.name, entry) / entry.splits[name].path).parent
-        if any(hashes.of(folder / file.name) not in (None, file.sha256) for file in listed.files):
-            return False
-    return True
+        for file in listed.files:
+            found = hashes.of(folder / file.name)
+            if found not in (None, file.sha256):
+                return f"{file.name}: listed with sha256 {file.sha256[:12]}, which is {found[:12]} now"
+    return None

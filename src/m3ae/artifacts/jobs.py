@@ -26,6 +26,7 @@ def jobs(run: Run) -> Iterator[Job]:
     scored = figure_models(run, "figure6")
     for model in run.models:
         yield from model_jobs(run, model, scored)
+    yield from (clusters_job(run, model) for model in run.clustered)
     yield from figure_jobs(run)
 
 
@@ -80,8 +81,6 @@ def model_jobs(run: Run, model: str, scored: Collection[str]) -> Iterator[Job]:
         yield record_job(run, model, "concepts", [], (), manifests)
     if run.knows_places and model in run.models_of("m3ae")[:1]:
         yield record_job(run, model, "pointing", [], (), heldout_files(run))
-    if model in run.clustered:
-        yield clusters_job(run, model)
     if model in run.headline:
         yield from headline_jobs(run, model)
 

@@ -1,10 +1,12 @@
 """Step logs lie twice: where training writes them, and with the reports, where git has them."""
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from m3ae.artifacts.cache import Hashes
 from m3ae.artifacts.inventory import Inventory
+from m3ae.errors import UserError
 from m3ae.files import atomic_path
 
 
@@ -20,7 +22,10 @@ def restore_logs(inventory: Inventory, hashes: Hashes) -> list[Path]:
         if path.exists() or not copy.exists():
             continue
         if hashes.of(copy) == inventory.statements.made.get(path):
-            with atomic_path(path) as partial:
+            with (
+                suppress(UserError),
+                atomic_path(path) as partial,
+            ):  # a folder of somebody else: left as it is
                 shutil.copyfile(copy, partial)
-            restored.append(path)
+                restored.append(path)
     return restored

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from m3ae.artifacts.cache import Hashes
-from m3ae.artifacts.evalsets import contradiction, images_agree
+from m3ae.artifacts.evalsets import wrong_listing
 from m3ae.artifacts.inventory import Inventory, read_plain, unfit
 from m3ae.artifacts.work import Job
 from m3ae.config.stages import sort_keys
-from m3ae.data.evalsets.listing import Listing
 from m3ae.records import HASH, content_hash, read_record
 
 
@@ -53,18 +52,12 @@ def judge(inventory: Inventory, job: Job, hashes: Hashes) -> Verdict | None:
 
 
 def judge_listing(inventory: Inventory, job: Job, hashes: Hashes) -> Verdict | None:
-    """A listing has no record of its own: it is known by its bytes, from those who read it.
-
-    Also None where images lie here that are not the listed ones: then times decide.
-    """
+    """A listing has no record of its own: it is known by its bytes, from those who read it."""
     path = job.outputs[0]
+    if what := wrong_listing(inventory.run, path, hashes):
+        return Verdict(job, [what], Problem(path, what))
     sha256, _ = inventory.statements.of(path)
     if not sha256 or hashes.of(path) != sha256:
-        return None
-    listing = Listing.model_validate_json(path.read_bytes())
-    if what := contradiction(listing):
-        return Verdict(job, [what], Problem(path, what))
-    if job.inputs and not images_agree(inventory.run, listing, hashes):
         return None
     return Verdict(job, job.params(), None, frozenset(job.inputs.values()))
 

@@ -5,6 +5,7 @@ no note: Snakemake would compare times alone, and they say nothing after `dvc pu
 """
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,15 @@ class Notes:
         return Path(self.persistence._record_path(folder, path.as_posix()))
 
     def trusts(self, path: Path) -> bool:
-        """Whether Snakemake's note is younger than the file's last change, of bytes or of inode."""
+        """Whether Snakemake's note is younger than the file's last change, of bytes or of inode.
+
+        A note of a time to come was written before the clock was set back, and says nothing of what followed.
+        """
         try:
             note, file = self.place("metadata", path).stat(), path.stat()
         except FileNotFoundError:
             return False
-        return note.st_mtime_ns >= file.st_ctime_ns
+        return file.st_ctime_ns <= note.st_mtime_ns <= time.time_ns()
 
     def is_unfinished(self, job: Job) -> bool:
         """Whether a job is running now, or was killed: Snakemake makes its files again by itself."""
