@@ -15,6 +15,9 @@ from m3ae.config.inputs import made_here
 from m3ae.config.run import Run
 from m3ae.config.sources import brought_before, original_files, splits_of
 
+BEHIND = {("probe", "weights"), ("probes", "weights"), ("ood", "weights"), ("captions", "tokenizer")}
+"""What records state besides: the files behind those that the stage reads. No rule names them."""
+
 
 @dataclass(eq=False)
 class Step:
@@ -29,9 +32,15 @@ class Step:
         return [path for job in self.jobs for path in job.outputs]
 
     @property
+    def follows(self) -> list[Path]:
+        """What it reads, and is done again for."""
+        named = [(job.stage, *item) for job in self.jobs for item in job.inputs.items()]
+        return [path for stage, name, path in named if (stage, name) not in BEHIND]
+
+    @property
     def reads(self) -> list[Path]:
         """All that it reads."""
-        return [path for job in self.jobs for path in (*job.inputs.values(), *job.beside)]
+        return [*self.follows, *(path for job in self.jobs for path in job.beside)]
 
 
 class Plan:
@@ -43,7 +52,7 @@ class Plan:
         self.reached = set(self.reach(targets))
         self.readers: dict[Path, list[Step]] = {}
         for step in self.reached:
-            for path in (path for job in step.jobs for path in job.inputs.values()):
+            for path in step.follows:
                 self.readers.setdefault(path, []).append(step)
 
     def reach(self, targets: Iterable[Path]) -> Iterator[Step]:
