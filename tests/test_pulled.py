@@ -457,4 +457,9 @@ def test_a_job_asked_for_by_force_runs_with_what_it_needs(part):
     """Its data are made, and no encoder."""
     folder = part("results/micro/*/*", "data/micro/tokens/*", "data/micro/evalsets/*")
     forced = "results/micro/m3ae-b100/heldout.json"
-    assert plan(folder, "-f", forced) == {"source": 1, "download": 1, "clean": 1, "heldout": 1}
+    expected = {"source": 1, "download": 1, "clean": 1, "heldout": 1}
+    assert plan(folder, "-f", forced) == plan(folder, forced, "-R", forced) == expected
+    assert plan(folder, forced, "results/micro/m3ae-s50/heldout.json", "-R", "heldout") == {
+        **expected,
+        "heldout": 2,
+    }

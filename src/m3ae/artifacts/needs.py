@@ -5,11 +5,12 @@ workflow makes them; that must not train the encoder again: its record says what
 next call of Snakemake compares (recognise.py).
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
+from m3ae.artifacts.asked import Asked
 from m3ae.artifacts.notes import Notes
 from m3ae.artifacts.plan import Plan, Step, steps
 from m3ae.artifacts.recognise import is_older_than_inputs
@@ -49,31 +50,15 @@ class Needs:
     @cached_property
     def plan(self) -> Plan | None:
         """What will run; None where that cannot be said from the command line."""
-        wanted = self.wanted()
-        plan = Plan(steps(self.run), wanted or [])
-        if wanted is None or not plan.reached:
+        table = list(steps(self.run))
+        asked = Asked(self.workflow, {path for step in table for path in step.outputs})
+        plan = Plan(table, asked.files)
+        if not (asked.is_known and plan.reached):
             return None
-        is_forced = self.workflow.dag_settings.forcetargets
-        asked = [path for path in wanted if is_forced or not path.exists()]
-        first = [plan.makers[path] for path in asked if path in plan.makers]
-        plan.run([*first, *filter(self.is_stale, plan.reached)], self.asks_all)
+        missing = [plan.makers[path] for path in asked.files if path in plan.makers and not path.exists()]
+        others = [step for step in plan.reached if asked.forces(step) or self.is_stale(step)]
+        plan.run([*missing, *others], self.asks_all)
         return plan
-
-    def wanted(self) -> list[Path] | None:
-        """The files behind the targets; None if jobs are named in another way (-F, -R, on a cluster)."""
-        asked = self.workflow.dag_settings
-        if asked.forceall or asked.forcerun or asked.target_jobs:
-            return None
-        targets = asked.targets or [self.workflow.default_target]
-        return [path for target in targets for path in self.files_of(target)]
-
-    def files_of(self, target: str) -> Iterator[Path]:
-        """What a target stands for: a file; what a rule makes, or reads if it makes nothing."""
-        if not self.workflow.is_rule(target):
-            yield Path(target)
-            return
-        rule = self.workflow.get_rule(target)
-        yield from map(Path, rule.output or rule.input)
 
     def is_stale(self, step: Step) -> bool:
         """Whether Snakemake will find that a job was done in another way, or was not finished."""
