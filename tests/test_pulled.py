@@ -440,17 +440,36 @@ def test_images_made_again_plan_nothing_and_others_do(whole):
 def test_data_that_were_removed_to_save_room_train_nothing_again(part):
     """The workflow itself made the word pieces and noted what from; that is gone, and is made again."""
     folder = part("results/micro/*/*", "data/micro/**/*")
-    with chdir(folder):
-        job = next(job for job in jobs(load_run("micro")) if job.stage == "tokens")
-        plan(folder)
-        note = Notes().persistence._read_record(str(job.outputs[0]))
-        note.input = sorted(map(str, job.inputs.values()))
-        for path in job.outputs:
-            Notes().persistence._write_record(str(path), note)
+    plan(folder)
+    note_inputs(folder, "tokens", lambda job: job.inputs.values())
     shutil.rmtree(folder / "data/micro/shards")
     missing = "results/micro/m3ae-b100/heldout.json"
     (folder / missing).unlink()
     assert plan(folder, missing) == {"source": 1, "download": 1, "clean": 1, "heldout": 1}
+
+
+def test_an_input_that_rules_did_not_name_before_plans_nothing(whole):
+    """What an older version of the rules made here, with records that fit."""
+    note_inputs(whole, "features", lambda job: job.inputs.values())
+    assert plan(whole) == {}
+
+
+def test_an_edited_record_is_refused_each_time(whole):
+    """Also where its note is mended: that is younger than the edit."""
+    note_inputs(whole, "probe", lambda _: ["a file that is gone"])
+    record = whole / "results/micro/m3ae-b100/probe-digit.json"
+    record.write_bytes(one_byte(record.read_bytes().rstrip()))
+    assert [snakemake(whole, "-n", "all", *RUN)[0] for _ in range(2)] == [1, 1]
+
+
+def note_inputs(folder, stage, inputs):
+    """Let Snakemake have noted other inputs of a stage's jobs."""
+    with chdir(folder):
+        for job in (job for job in jobs(load_run("micro")) if job.stage == stage):
+            for path in job.outputs:
+                note = Notes().persistence._read_record(str(path))
+                note.input = sorted(map(str, inputs(job)))
+                Notes().persistence._write_record(str(path), note)
 
 
 def test_a_job_asked_for_by_force_runs_with_what_it_needs(part):

@@ -68,12 +68,14 @@ class Notes:
         return any(self.params(path) not in (None, noted(params)) for path in job.outputs)
 
     def miss(self, job: Job) -> bool:
-        """Whether Snakemake noted inputs of a job that are not here any more; receipts state theirs."""
-        read = [] if job.has_receipt else self.inputs(job.outputs[0])
-        return any(not Path(name).exists() for name in read or [])
+        """Whether Snakemake noted inputs of a job that are gone, or that no rule names now; receipts tell."""
+        read = None if job.has_receipt else self.inputs(job.outputs[0])
+        return read is not None and (
+            {*read} != {*map(str, job.reads)} or any(not Path(name).exists() for name in read)
+        )
 
     def forget_inputs(self, job: Job) -> None:
-        """Take out what was read: else Snakemake would miss it whenever somebody else needs it made again."""
+        """Take out what was read: Snakemake would plan the job for it, whatever the records say."""
         for path in job.outputs:
             if note := self.persistence._read_record(path.as_posix()):
                 note.input = None

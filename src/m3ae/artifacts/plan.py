@@ -15,9 +15,6 @@ from m3ae.config.inputs import made_here
 from m3ae.config.run import Run
 from m3ae.config.sources import brought_before, original_files, splits_of
 
-BEHIND = {("probe", "weights"), ("probes", "weights"), ("ood", "weights"), ("captions", "tokenizer")}
-"""What records state besides: the files behind those that the stage reads. No rule names them."""
-
 
 @dataclass(eq=False)
 class Step:
@@ -34,13 +31,12 @@ class Step:
     @property
     def follows(self) -> list[Path]:
         """What it reads, and is done again for."""
-        named = [(job.stage, *item) for job in self.jobs for item in job.inputs.items()]
-        return [path for stage, name, path in named if (stage, name) not in BEHIND]
+        return [path for job in self.jobs for path in job.follows]
 
     @property
     def reads(self) -> list[Path]:
         """All that it reads."""
-        return [*self.follows, *(path for job in self.jobs for path in job.beside)]
+        return [path for job in self.jobs for path in job.reads]
 
 
 class Plan:

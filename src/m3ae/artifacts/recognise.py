@@ -54,8 +54,6 @@ def adopt(run: Run) -> Adopted:
     restore_logs(inventory, hashes)
     new = new_files(inventory.jobs, notes)
     for job in inventory.jobs:  # makers before readers
-        if notes.miss(job):
-            notes.forget_inputs(job)
         is_brought = not new.isdisjoint(job.outputs)
         is_touched = is_brought or not new.isdisjoint(job.inputs.values()) or is_older_than_inputs(job)
         if not (is_touched or notes.differ(job)) or not is_finished(job, notes):
@@ -71,6 +69,8 @@ def adopt(run: Run) -> Adopted:
             continue
         notes.write(job, verdict.params)
         (found.refused if verdict.problem else found.recognised).append(verdict)
+    for job in filter(notes.miss, inventory.jobs):  # now that no file is refused: a new note vouches for it
+        notes.forget_inputs(job)
     hashes.save()
     return found
 
