@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from m3ae.errors import UserError
-from m3ae.files import atomic_write, new_folder, write_text
+from m3ae.files import atomic_path, atomic_write, new_folder, remove_abandoned, write_text
 
 
 def listing(folder):
@@ -32,6 +32,27 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_nothing_behind(tmp_path):
     with pytest.raises(ZeroDivisionError):
         write_and_fail(tmp_path / "a")
     assert listing(tmp_path) == {"a": "old"}
+
+
+HOLD = """
+import sys, time
+from m3ae.files import atomic_path
+with atomic_path("a") as partial:
+    partial.write_text("half")
+    print(partial, flush=True)
+    time.sleep(600)
+"""
+
+
+def test_what_a_living_process_writes_is_not_abandoned_and_what_a_killed_one_left_is(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", HOLD], cwd=tmp_path, stdout=subprocess.PIPE) as writer:
+        partial = tmp_path / writer.stdout.readline().decode().strip()
+        remove_abandoned(tmp_path, ".a.*")
+        assert partial.read_text() == "half"
+        writer.kill()
+    with atomic_path(tmp_path / "a") as own:
+        remove_abandoned(tmp_path, ".a.*")
+        assert list(tmp_path.iterdir()) == [own]
 
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])

@@ -5,20 +5,22 @@ import os
 import shutil
 import subprocess
 import sys
-from contextlib import contextmanager
+import time
+from contextlib import chdir, contextmanager
+from random import Random
 
 import pytest
 import yaml
 
 from forked import snakemake
 from m3ae.artifacts.cache import Hashes
-from m3ae.artifacts.jobs import features_job
+from m3ae.artifacts.jobs import features_job, jobs
 from m3ae.artifacts.notes import Notes
 from m3ae.artifacts.targets import figure_jobs
 from m3ae.config import load_run
 from m3ae.errors import UserError
 from m3ae.records import HASH, content_hash
-from pulled_project import RUN, plan, published, pulled, settings, told_plan  # noqa: F401
+from pulled_project import RUN, command, plan, published, pulled, settings, told_plan  # noqa: F401
 from test_workflow import PROBE, planned
 
 pytestmark = pytest.mark.slow
@@ -27,10 +29,11 @@ TOLD = {"compute": 1, "report": 1}
 SHOWN = {"figure3": 1, "figure4": 1, "figure6": 1, **TOLD}
 PROBED = {"probe": 2, "ood": 1, **SHOWN}
 GROUPED = {"clusters": 1, "figure9": 1}
-SEEN = {"features": 2, **GROUPED, **PROBED}
+IMAGES = {"source": 1}  # of evaluation sets: a part of no pull
+SEEN = {**IMAGES, "features": 2, **GROUPED, **PROBED}
 LOOKS = {"figure2": 1, "pointing": 1, "figure7": 1}
 TRAINED = {"pretrain": 2, "heldout": 2, "curves": 1, **LOOKS, **SEEN}
-ONE_MODEL = {"pretrain": 1, "heldout": 1, "features": 1, "probe": 1, "curves": 1, **TOLD}
+ONE_MODEL = {**IMAGES, "pretrain": 1, "heldout": 1, "features": 1, "probe": 1, "curves": 1, **TOLD}
 FIRST = {**ONE_MODEL, "ood": 1, "figure3": 1, "figure6": 1, **LOOKS, **GROUPED}
 SECOND = {**ONE_MODEL, "figure4": 1}
 
@@ -107,9 +110,7 @@ def anew(folder, *arguments):
 
 
 def test_a_version_number_plans_its_stage(pulled, tmp_path, monkeypatch):  # noqa: F811
-    patch = "from m3ae.config.stages import VERSIONS\nVERSIONS['probe'] = 99\n"
-    (tmp_path / "sitecustomize.py").write_text(patch)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    patched(monkeypatch, tmp_path, "probe")
     assert planned(pulled, "all", *RUN, call=anew) == PROBED
 
 
@@ -143,6 +144,7 @@ def test_another_setting_of_the_paper_plans_its_forecast(pulled):  # noqa: F811
 FILES = {
     "results/micro/m3ae-b100/encoder.safetensors": FIRST,
     "results/micro/m3ae-s50/features.safetensors": {
+        **IMAGES,
         "features": 1,
         "probe": 1,
         "figure4": 1,
@@ -265,7 +267,7 @@ def part(pulled, tmp_path):  # noqa: F811
         for name in ("workflow", "profiles", "config", "reports/templates"):
             shutil.copytree(pulled / name, folder / name)
         shutil.copy(pulled / "Snakefile", folder)
-        for path in sorted(path for pattern in patterns for path in pulled.glob(pattern)):
+        for path in sorted(path for pattern in patterns for path in pulled.glob(pattern) if path.is_file()):
             (folder / path.relative_to(pulled)).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, folder / path.relative_to(pulled))
         return folder
@@ -285,8 +287,8 @@ def test_features_alone_give_probes(part):
 
 def test_encoders_alone_give_features(part):
     folder = part("results/micro/*/encoder.*", "results/micro/*/pretrain.json", "data/micro/evalsets/*")
-    assert plan(folder, "figure3") == {"features": 1, "probe": 1, "figure3": 1}
-    assert plan(folder, "results/micro/m3ae-s50/features.json") == {"features": 1}
+    assert plan(folder, "figure3") == {**IMAGES, "features": 1, "probe": 1, "figure3": 1}
+    assert plan(folder, "results/micro/m3ae-s50/features.json") == {**IMAGES, "features": 1}
 
 
 DATA = {
@@ -325,4 +327,158 @@ def test_another_entry_of_the_registry_trains_nothing(pulled):  # noqa: F811
         return content.replace(b"toy-textures-test.parquet", b"toy-textures-te*.parquet")
 
     with edited(pulled / "config/datasets.yaml", renamed):
-        assert plan(pulled) == {"source": 1, "made_evalsets": 1, **SEEN}
+        assert plan(pulled) == {"made_evalsets": 1, **SEEN}
+
+
+def patched(monkeypatch, folder, stage):
+    """Another version of a stage, for processes that start from now on."""
+    (folder / "sitecustomize.py").write_text(
+        f"from m3ae.config.stages import VERSIONS\nVERSIONS[{stage!r}] = 99\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+
+
+def test_a_version_of_the_listings_is_noticed_right_after_a_pull(part, tmp_path, monkeypatch):
+    folder = part("results/micro/*/*", "data/micro/**/*", "reports/micro/**/*")
+    patched(monkeypatch, tmp_path, "evalset")
+    assert planned(folder, "all", *RUN, call=anew) == {"made_evalsets": 1, **SEEN}
+
+
+def more_rows(folder):
+    """One row more, of which nothing is here."""
+    base = settings()
+    row = {
+        "models": {**base["models"], "m3ae-l50": {"size": "s", "epochs": 2}},
+        "rows": [*base["rows"], "m3ae-l50"],
+    }
+    (folder / "config/micro.yaml").write_text(yaml.safe_dump({**base, **row}))
+
+
+DATA_OF_ALL = {"source": 1, "download": 2, "clean": 2, "tokens": 1, "made_evalsets": 1}
+
+
+def test_a_new_row_does_not_make_again_what_records_say_of_the_others(part):
+    """The data are made for the new row; of the others the records are here, and nothing else."""
+    folder = part("results/micro/*/*.json", "reports/micro/logs/*")
+    more_rows(folder)
+    new = {"pretrain": 1, "features": 1, "probe": 1}
+    assert plan(folder, "figure4") == {**DATA_OF_ALL, **new, "figure4": 1}
+    rest = {"heldout": 1, "curves": 1, "compute": 1}
+    assert plan(folder, "figure4", "curves", "compute") == {**DATA_OF_ALL, **new, "figure4": 1, **rest}
+
+
+def test_a_step_log_lies_with_the_reports_too(part, pulled):  # noqa: F811
+    folder = part("results/micro/*/*.json", "reports/micro/logs/*")
+    assert plan(folder, "results/micro/m3ae-b100/steps.jsonl") == {}
+    name = "results/micro/m3ae-b100/steps.jsonl"
+    assert (folder / name).read_bytes() == (pulled / name).read_bytes()
+
+
+def test_another_step_log_with_the_reports_is_not_taken(part):
+    folder = part("results/micro/*/*.json", "reports/micro/logs/*", "data/micro/**/*")
+    copy = folder / "reports/micro/logs/m3ae-b100.jsonl"
+    copy.write_bytes(one_byte(copy.read_bytes()))
+    assert plan(folder, "results/micro/m3ae-b100/steps.jsonl") == {"pretrain": 1}
+
+
+def flip(path):
+    """Change a byte in place, and leave the file the time that it had."""
+    found = path.stat()
+    with open(path, "r+b") as file:
+        file.write(b"?")
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+
+
+@pytest.fixture
+def whole(part):
+    """A copy of all that was pulled, recognised."""
+    folder = part("results/micro/*/*", "data/micro/**/*", "reports/micro/**/*")
+    assert plan(folder) == {}
+    return folder
+
+
+def test_an_edit_in_place_that_keeps_the_time_is_noticed(whole):
+    flip(whole / "results/micro/m3ae-b100/encoder.safetensors")
+    assert plan(whole) == FIRST
+
+
+def test_an_edit_after_the_clock_was_set_back_is_noticed(whole):
+    for note in (whole / ".snakemake/metadata").rglob("*"):
+        os.utime(note, (time.time() + 1e5,) * 2)
+    flip(whole / "results/micro/m3ae-b100/encoder.safetensors")
+    assert plan(whole) == FIRST
+
+
+def test_times_in_any_order_plan_nothing(whole):
+    draws = Random(0)
+    for path in (path for path in whole.glob("*/micro/**/*") if path.is_file()):
+        os.utime(path, (time.time() - draws.uniform(0, 1e6),) * 2)
+    assert plan(whole) == {}
+
+
+def test_an_edited_listing_is_made_again(whole):
+    path = whole / "data/micro/evalsets/toy-textures.json"
+    path.write_text(path.read_text().replace('"count": ', '"count": 1', 1))
+    assert plan(whole) == {"made_evalsets": 1, **SEEN}
+    path.write_text("{")
+    rules, text = told_plan(whole)
+    assert rules == {"made_evalsets": 1, **SEEN}
+    assert "toy-textures.json: not a listing (" in text
+
+
+def test_images_made_again_plan_nothing_and_others_do(whole):
+    with chdir(whole):
+        command("data", "source", "--run", "micro", "--only", "pairs")
+    assert plan(whole) == {}
+    flip(whole / "data/micro/source/toy-textures-test.parquet")
+    (whole / "data/micro/source/train.tsv").touch()
+    rules, text = told_plan(whole)
+    assert rules == {"made_evalsets": 1, **{rule: count for rule, count in SEEN.items() if rule != "source"}}
+    assert "toy-textures-test.parquet: listed with sha256 " in text
+
+
+def test_data_that_were_removed_to_save_room_train_nothing_again(part):
+    """The workflow itself made the word pieces and noted what from; that is gone, and is made again."""
+    folder = part("results/micro/*/*", "data/micro/**/*")
+    plan(folder)
+    note_inputs(folder, "tokens", lambda job: job.inputs.values())
+    shutil.rmtree(folder / "data/micro/shards")
+    missing = "results/micro/m3ae-b100/heldout.json"
+    (folder / missing).unlink()
+    assert plan(folder, missing) == {"source": 1, "download": 1, "clean": 1, "heldout": 1}
+
+
+def test_an_input_that_rules_did_not_name_before_plans_nothing(whole):
+    """What an older version of the rules made here, with records that fit."""
+    note_inputs(whole, "features", lambda job: job.inputs.values())
+    assert plan(whole) == {}
+
+
+def test_an_edited_record_is_refused_each_time(whole):
+    """Also where its note is mended: that is younger than the edit."""
+    note_inputs(whole, "probe", lambda _: ["a file that is gone"])
+    record = whole / "results/micro/m3ae-b100/probe-digit.json"
+    record.write_bytes(one_byte(record.read_bytes().rstrip()))
+    assert [snakemake(whole, "-n", "all", *RUN)[0] for _ in range(2)] == [1, 1]
+
+
+def note_inputs(folder, stage, inputs):
+    """Let Snakemake have noted other inputs of a stage's jobs."""
+    with chdir(folder):
+        for job in (job for job in jobs(load_run("micro")) if job.stage == stage):
+            for path in job.outputs:
+                note = Notes().persistence._read_record(str(path))
+                note.input = sorted(map(str, inputs(job)))
+                Notes().persistence._write_record(str(path), note)
+
+
+def test_a_job_asked_for_by_force_runs_with_what_it_needs(part):
+    """Its data are made, and no encoder."""
+    folder = part("results/micro/*/*", "data/micro/tokens/*", "data/micro/evalsets/*")
+    forced = "results/micro/m3ae-b100/heldout.json"
+    expected = {"source": 1, "download": 1, "clean": 1, "heldout": 1}
+    assert plan(folder, "-f", forced) == plan(folder, forced, "-R", forced) == expected
+    assert plan(folder, forced, "results/micro/m3ae-s50/heldout.json", "-R", "heldout") == {
+        **expected,
+        "heldout": 2,
+    }

@@ -1,11 +1,12 @@
 """Files and folders that are either whole or absent: write aside, then rename."""
 
+import fcntl
 import hashlib
 import os
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -23,14 +24,13 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, temporary = locked_neighbour(path)
     except OSError as error:
         raise UserError(
             f"{path}: cannot be written ({error.strerror}); "
             "choose a folder that exists and is writable, then run the command again"
         ) from None
     try:
-        os.close(handle)
         yield Path(temporary)
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
@@ -40,6 +40,26 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise UserError(f"{path}: cannot be written ({error.strerror}); nothing was replaced") from None
     finally:
         Path(temporary).unlink(missing_ok=True)
+        os.close(handle)
+
+
+def locked_neighbour(path: Path) -> tuple[int, str]:
+    """An empty file beside ``path``, held until its handle is closed or its process ends."""
+    while True:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with suppress(OSError):  # a file system without locks: `remove_abandoned` leaves everything there
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return handle, name
+        os.close(handle)  # taken for abandoned before it was locked
+
+
+def remove_abandoned(folder: Path, pattern: str) -> None:
+    """Remove unfinished neighbours of this pattern whose processes were killed; those of living ones stay."""
+    for path in folder.glob(pattern):
+        with suppress(OSError), open(path, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
 
 
 @contextmanager

@@ -54,7 +54,9 @@ rule download:
 rule clean:
     """Decode, check and deduplicate every sample; write clean shards with a manifest."""
     input:
-        lambda w: needs.of([run.paths.manifest(w.split)], [run.paths.download(w.split)]),
+        needs.of(
+            "data/{run}/shards/{split}/manifest.json", "data/{run}/raw/{split}.json"
+        ),
     output:
         # The tars beside them are not outputs: the manifest names them, `m3ae data verify` mends them.
         manifest="data/{run}/shards/{split}/manifest.json",
@@ -77,9 +79,11 @@ rule clean:
 rule tokens:
     """Train the tokenizer on the training captions and cut every caption into word pieces."""
     input:
-        lambda w: needs.of(
-            [run.paths.tokenizer],
-            [run.paths.manifest("train"), run.paths.manifest("heldout")],
+        needs.of(
+            "data/{run}/tokens/tokenizer.json",
+            expand(
+                "data/{{run}}/shards/{split}/manifest.json", split=["train", "heldout"]
+            ),
         ),
     output:
         tokenizer="data/{run}/tokens/tokenizer.json",
@@ -97,7 +101,7 @@ rule tokens:
 rule texts:
     """Cut text without images into passages of word pieces."""
     input:
-        lambda w: needs.of([run.paths.tokens("texts")], [run.paths.tokenizer]),
+        needs.of("data/{run}/tokens/texts.arrow", "data/{run}/tokens/tokenizer.json"),
     output:
         passages="data/{run}/tokens/texts.arrow",
         facts="data/{run}/tokens/texts.json",
@@ -124,16 +128,17 @@ rule evalset:
 rule made_evalsets:
     """The same for the sets that the run makes itself, at once."""
     input:
-        lambda w: needs.of(
-            list(map(run.paths.evalset, made_here)), [run.paths.list("train")]
+        needs.of(
+            expand("data/{{run}}/evalsets/{dataset}.json", dataset=made_here(run)),
+            "data/{run}/source/train.tsv",
         ),
     output:
-        expand("data/{{run}}/evalsets/{dataset}.json", dataset=made_here or ["-"]),
+        expand("data/{{run}}/evalsets/{dataset}.json", dataset=made_here(run) or ["-"]),
     log:
         "logs/{run}/evalsets.log",
     params:
-        stages=[evalset_stage(run, name) for name in made_here],
-        sets=[f"--dataset {name}" for name in made_here],
+        stages=[evalset_stage(run, name) for name in made_here(run)],
+        sets=[f"--dataset {name}" for name in made_here(run)],
     shell:
         "m3ae data evalset --run {wildcards.run} {params.sets} --log {log}"
 

@@ -10,7 +10,11 @@ pairs_come_from_concepts = run.settings.concepts is not None
 rule features:
     """Pass every evaluation set through a frozen encoder, once."""
     input:
-        lambda w: needs.of([run.paths.features(w.model)], encoded_files(run, w.model)),
+        needs.of(
+            "results/{run}/{model}/features.safetensors",
+            lambda w: encoded_files(run, w.model),
+            images,
+        ),
     output:
         features="results/{run}/{model}/features.safetensors",
         record="results/{run}/{model}/features.json",
@@ -25,7 +29,10 @@ rule features:
 rule probe:
     """Linear probes on stored features, one for each task."""
     input:
-        "results/{run}/{model}/features.safetensors",
+        needs.of(
+            "results/{run}/{model}/probe.safetensors",
+            "results/{run}/{model}/features.safetensors",
+        ),
     output:
         classifier="results/{run}/{model}/probe.safetensors",
         records=expand("results/{{run}}/{{model}}/probe-{task}.json", task=run.tasks),
@@ -40,8 +47,11 @@ rule probe:
 rule ood:
     """Out-of-distribution scores: Mahalanobis distance and maximum softmax probability."""
     input:
-        features="results/{run}/{model}/features.safetensors",
-        classifier="results/{run}/{model}/probe.safetensors",
+        needs.of(
+            expand("results/{{run}}/{{model}}/ood-{pair}.json", pair=run.ood_pairs),
+            "results/{run}/{model}/features.safetensors",
+            "results/{run}/{model}/probe.safetensors",
+        ),
     output:
         expand("results/{{run}}/{{model}}/ood-{pair}.json", pair=run.ood_pairs),
     log:
@@ -55,7 +65,10 @@ rule ood:
 rule concepts:
     """What captions speak of, read off the frozen encoder: multi-label classification of the run's pairs."""
     input:
-        lambda w: pair_files(run, w.model).values(),
+        needs.of(
+            "results/{run}/{model}/concepts.json",
+            lambda w: pair_files(run, w.model).values(),
+        ),
     output:
         "results/{run}/{model}/concepts.json",
         [PAIRS] if pairs_come_from_concepts else [],

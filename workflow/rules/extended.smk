@@ -19,8 +19,11 @@ ruleorder: features_and_layers > features
 rule more_probes:
     """A sweep of linear heads, logistic regression, nearest neighbours, few-shot, from stored features."""
     input:
-        features="results/{run}/{model}/features.safetensors",
-        layers="results/{run}/{model}/layers.safetensors",
+        needs.of(
+            expand("results/{{run}}/{{model}}/probes-{task}.json", task=run.tasks),
+            "results/{run}/{model}/features.safetensors",
+            "results/{run}/{model}/layers.safetensors",
+        ),
     output:
         expand("results/{{run}}/{{model}}/probes-{task}.json", task=run.tasks),
     log:
@@ -34,10 +37,17 @@ rule more_probes:
 rule augmented_heads:
     """The authors' probe as published, and fine-tuning: the encoder runs again in every epoch."""
     input:
-        encoder="results/{run}/{model}/encoder.safetensors",
-        features="results/{run}/{model}/features.safetensors",
-        probes=expand(
-            "results/{{run}}/{{model}}/probe-{task}.json", task=run.augmented_tasks
+        needs.of(
+            expand(
+                "results/{{run}}/{{model}}/augmented-{task}.json",
+                task=run.augmented_tasks,
+            ),
+            "results/{run}/{model}/encoder.safetensors",
+            "results/{run}/{model}/features.safetensors",
+            expand(
+                "results/{{run}}/{{model}}/probe-{task}.json", task=run.augmented_tasks
+            ),
+            images,
         ),
     output:
         expand(
@@ -55,10 +65,17 @@ rule augmented_heads:
 rule all_scores:
     """Every out-of-distribution score, near and far; reconstruction errors of the autoencoders too."""
     input:
-        encoder="results/{run}/{model}/encoder.safetensors",
-        features="results/{run}/{model}/features.safetensors",
-        classifier="results/{run}/{model}/probe.safetensors",
-        tokenizer="data/{run}/tokens/tokenizer.json",  # of the names of classes
+        needs.of(
+            expand(
+                "results/{{run}}/{{model}}/detection-{pair}.json",
+                pair=run.detection_pairs,
+            ),
+            "results/{run}/{model}/encoder.safetensors",
+            "results/{run}/{model}/features.safetensors",
+            "results/{run}/{model}/probe.safetensors",
+            lambda w: [ancient(run.paths.tokenizer)],  # of the names of classes
+            images,
+        ),
     output:
         expand(
             "results/{{run}}/{{model}}/detection-{pair}.json", pair=run.detection_pairs
@@ -74,9 +91,13 @@ rule all_scores:
 rule changed_images:
     """Accuracy on corrupted test images, and on sets that others took."""
     input:
-        encoder="results/{run}/{model}/encoder.safetensors",
-        features="results/{run}/{model}/features.safetensors",
-        classifier="results/{run}/{model}/probe.safetensors",
+        needs.of(
+            expand("results/{{run}}/{{model}}/shift-{task}.json", task=run.tasks),
+            "results/{run}/{model}/encoder.safetensors",
+            "results/{run}/{model}/features.safetensors",
+            "results/{run}/{model}/probe.safetensors",
+            images,
+        ),
     output:
         expand("results/{{run}}/{{model}}/shift-{task}.json", task=run.tasks),
     log:
@@ -90,9 +111,13 @@ rule changed_images:
 rule attacks:
     """Accuracy of the probe under attack. Re-entrant: finished batches lie in runs/."""
     input:
-        encoder="results/{run}/{model}/encoder.safetensors",
-        features="results/{run}/{model}/features.safetensors",
-        classifier="results/{run}/{model}/probe.safetensors",
+        needs.of(
+            "results/{run}/{model}/robustness.json",
+            "results/{run}/{model}/encoder.safetensors",
+            "results/{run}/{model}/features.safetensors",
+            "results/{run}/{model}/probe.safetensors",
+            images,
+        ),
     output:
         "results/{run}/{model}/robustness.json",
     log:
@@ -106,8 +131,11 @@ rule attacks:
 rule text_side:
     """Words from images, image-text retrieval, questions, probes of text and joint features."""
     input:
-        lambda w: pair_files(run, w.model).values(),
-        [PAIRS] if pairs_come_from_concepts else [],
+        needs.of(
+            "results/{run}/{model}/captions.json",
+            lambda w: pair_files(run, w.model).values(),
+            [PAIRS] if pairs_come_from_concepts else [],
+        ),
     output:
         "results/{run}/{model}/captions.json",
         [] if pairs_come_from_concepts else [PAIRS],

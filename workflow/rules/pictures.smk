@@ -4,9 +4,12 @@
 rule pointing:
     """Whether words look at what they name, where that is known: of scenes that are made here."""
     input:
-        encoder="results/{run}/{model}/encoder.safetensors",
-        manifest="data/{run}/shards/heldout/manifest.json",
-        tokens="data/{run}/tokens/heldout.arrow",
+        needs.of(
+            "results/{run}/{model}/pointing.json",
+            "results/{run}/{model}/encoder.safetensors",
+            "data/{run}/shards/heldout/manifest.json",
+            "data/{run}/tokens/heldout.arrow",
+        ),
     output:
         "results/{run}/{model}/pointing.json",
     log:
@@ -20,10 +23,17 @@ rule pointing:
 rule clusters:
     """How classes lie in the stored features of MAE and M3AE: neighbours, silhouette, a map."""
     input:
-        expand(
-            "results/{run}/{model}/features.safetensors",
-            run=run.name,
-            model=run.clustered,
+        needs.of(
+            expand(
+                "results/{run}/{model}/clusters.json",
+                run=run.name,
+                model=run.clustered,
+            ),
+            expand(
+                "results/{run}/{model}/features.safetensors",
+                run=run.name,
+                model=run.clustered,
+            ),
         ),
     output:
         expand("results/{run}/{model}/clusters.json", run=run.name, model=run.clustered),

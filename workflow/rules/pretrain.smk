@@ -1,13 +1,17 @@
 """Masked autoencoding of pairs, and the baselines."""
 
 from m3ae.config import launch
-from m3ae.config.inputs import read_files
+from m3ae.config.inputs import beside_files, training_files
 
 
 rule pretrain:
     """Train one encoder. Re-entrant: a killed job goes on from its last checkpoint in runs/."""
     input:
-        lambda w: needs.of([run.paths.encoder(w.model)], read_files(run, w.model)),
+        needs.of(
+            "results/{run}/{model}/encoder.safetensors",
+            lambda w: training_files(run, w.model).values(),
+            lambda w: map(ancient, beside_files(run, w.model)),
+        ),
     output:
         encoder="results/{run}/{model}/encoder.safetensors",
         steps="results/{run}/{model}/steps.jsonl",
@@ -30,13 +34,17 @@ rule pretrain:
 rule heldout:
     """Errors on hidden patches and words of held-out pairs, with right and wrong partners."""
     input:
-        encoder="results/{run}/{model}/encoder.safetensors",
-        manifest="data/{run}/shards/heldout/manifest.json",
-        tokens="data/{run}/tokens/heldout.arrow",
-        evalsets=[
-            f"data/{{run}}/evalsets/{split.dataset}.json"
-            for split in run.settings.heldout.images
-        ],
+        needs.of(
+            "results/{run}/{model}/heldout.json",
+            "results/{run}/{model}/encoder.safetensors",
+            "data/{run}/shards/heldout/manifest.json",
+            "data/{run}/tokens/heldout.arrow",
+            [
+                f"data/{{run}}/evalsets/{split.dataset}.json"
+                for split in run.settings.heldout.images
+            ],
+            images if run.settings.heldout.images else [],
+        ),
     output:
         "results/{run}/{model}/heldout.json",
     log:

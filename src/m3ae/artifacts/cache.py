@@ -15,7 +15,7 @@ CACHE = Path(".snakemake/m3ae/digests.json")
 
 
 class Hashes:
-    """Hashes by path, valid while size, time of modification and inode stay as they were."""
+    """Hashes by path, valid while size, inode and times stay as they were: that of change nobody can set."""
 
     def __init__(self, file: Path = CACHE) -> None:
         self.file, self.changed = file, False
@@ -30,13 +30,13 @@ class Hashes:
         except FileNotFoundError:
             return None
         found = self.known.get(path.as_posix())
-        if found is None or found[:3] != state:
+        if found is None or found[:-1] != state:
             try:
                 found = [*state, digest_of(path)]
             except IsADirectoryError:
                 raise UserError(f"{path}: expected a file, found a folder; move it away") from None
             self.note(path, found)
-        return found[3]
+        return found[-1]
 
     def moved(self, path: Path, time_ns: int) -> None:
         """Set a file's time of modification; its bytes are as before."""
@@ -69,6 +69,6 @@ def digest_of(path: Path) -> str:
 
 
 def state_of(path: Path) -> list[int]:
-    """What changes when a file does: size in bytes, time of modification, inode."""
+    """What changes when a file does: size in bytes, times of modification and change, inode."""
     found = path.stat()
-    return [found.st_size, found.st_mtime_ns, found.st_ino]
+    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]

@@ -10,12 +10,13 @@ from typing import Any
 
 from m3ae.artifacts.targets import figure_jobs
 from m3ae.artifacts.work import Job
-from m3ae.config.datasets import evalset_stage, load_dataset
-from m3ae.config.inputs import pair_files, read_files, training_files
+from m3ae.config.datasets import evalset_stage
+from m3ae.config.inputs import beside_files, image_files, made_here, pair_files, training_files
 from m3ae.config.printed import figure_models
 from m3ae.config.run import Run
 from m3ae.config.sources import splits_of
 
+READS_IMAGES = ("features", "augmented", "detection", "shift", "robustness")
 CLEAN = ("index.arrow", "captions.parquet", "origins.parquet", "origin.json", "rejected.parquet")
 
 
@@ -25,6 +26,7 @@ def jobs(run: Run) -> Iterator[Job]:
     scored = figure_models(run, "figure6")
     for model in run.models:
         yield from model_jobs(run, model, scored)
+    yield from (clusters_job(run, model) for model in run.clustered)
     yield from figure_jobs(run)
 
 
@@ -34,7 +36,8 @@ def data_jobs(run: Run) -> Iterator[Job]:
     for split in splits_of(run):
         manifest = paths.manifest(split)
         outputs = (manifest, *(manifest.with_name(name) for name in CLEAN))
-        yield Job("clean", None, outputs, (manifest,), {}, lambda: [run.stage("clean")])
+        raw = {"download": paths.download(split)}
+        yield Job("clean", None, outputs, (manifest,), raw, lambda: [run.stage("clean")])
     folder = paths.tokenizer.parent
     outputs = (paths.tokenizer, paths.tokens("train"), paths.tokens("heldout"), folder / "manifest.json")
     manifests = {f"{split}_manifest": paths.manifest(split) for split in ("train", "heldout")}
@@ -49,18 +52,19 @@ def data_jobs(run: Run) -> Iterator[Job]:
 
 
 def evalset_job(run: Run, dataset: str) -> Job:
-    """A checked listing: it states no settings; the records of features know its bytes.
+    """A checked listing: it states hardly any settings; the records of features know its bytes.
 
     The sets that a run makes itself are listed by one job.
     """
+    made = made_here(run)
 
     def params() -> list[Any]:
-        made = [name for name in run.eval_datasets if load_dataset(name).made_here]
         if dataset not in made:
             return [evalset_stage(run, dataset)]
         return [[evalset_stage(run, name) for name in made], [f"--dataset {name}" for name in made]]
 
-    return Job("evalset", None, (run.paths.evalset(dataset),), (), {}, params)
+    inputs = {"list": run.paths.list("train")} if dataset in made else {}
+    return Job("evalset", None, (run.paths.evalset(dataset),), (), inputs, params)
 
 
 def model_jobs(run: Run, model: str, scored: Collection[str]) -> Iterator[Job]:
@@ -77,8 +81,6 @@ def model_jobs(run: Run, model: str, scored: Collection[str]) -> Iterator[Job]:
         yield encodes_pairs(run, record_job(run, model, "concepts", [], (), manifests))
     if run.knows_places and model in run.models_of("m3ae")[:1]:
         yield record_job(run, model, "pointing", [], (), heldout_files(run))
-    if model in run.clustered:
-        yield clusters_job(run, model)
     if model in run.headline:
         yield from headline_jobs(run, model)
 
@@ -86,17 +88,21 @@ def model_jobs(run: Run, model: str, scored: Collection[str]) -> Iterator[Job]:
 def clusters_job(run: Run, model: str) -> Job:
     """Groups in a model's features; the rule makes those of all models that Figure 9 shows at once."""
     record = run.paths.record(model, "clusters")
-    inputs = {run.paths.features(other).as_posix(): run.paths.features(other) for other in run.clustered}
-    inputs |= {"features": run.paths.features(model)}
-    return Job("clusters", model, (record,), (record,), inputs, lambda: [run.stage("clusters"), run.name])
+    inputs = {"features": run.paths.features(model)}
+    others = tuple(run.paths.features(other) for other in run.clustered if other != model)
+    return Job(
+        "clusters", model, (record,), (record,), inputs, lambda: [run.stage("clusters"), run.name], others
+    )
 
 
 def pretrain_job(run: Run, model: str) -> Job:
     """The encoder, its step log, and the record of both."""
     paths = run.paths
     outputs = (paths.encoder(model), paths.step_log(model), paths.record(model, "pretrain"))
-    inputs = {path.as_posix(): path for path in read_files(run, model)} | training_files(run, model)
-    return Job("pretrain", model, outputs, outputs[-1:], inputs, lambda: [run.stage("pretrain", model)])
+    inputs, beside = training_files(run, model), tuple(beside_files(run, model))
+    return Job(
+        "pretrain", model, outputs, outputs[-1:], inputs, lambda: [run.stage("pretrain", model)], beside
+    )
 
 
 def heldout_job(run: Run, model: str) -> Job:
@@ -126,7 +132,15 @@ def features_job(run: Run, model: str) -> Job:
         (record,),
         inputs,
         lambda: [run.stage(stage, model) for stage in stages],
+        beside(run, "features"),
     )
+
+
+def beside(run: Run, stage: str) -> tuple[Path, ...]:
+    """What a stage of a model reads besides: images that were listed, words that the encoder learned."""
+    reads_images = stage in READS_IMAGES or (stage == "heldout" and run.settings.heldout.images)
+    words = [run.paths.tokenizer] * (stage == "detection")
+    return (*image_files(run), *words) if reads_images else ()
 
 
 def probe_job(run: Run, model: str) -> Job:
@@ -144,12 +158,11 @@ def headline_jobs(run: Run, model: str) -> Iterator[Job]:
     if run.augmented_tasks:
         chosen = {f"probe-{task}": paths.record(model, f"probe-{task}") for task in run.augmented_tasks}
         yield record_job(run, model, "augmented", run.augmented_tasks, ("features",), chosen)
-    tokenizer = {"tokenizer": paths.tokenizer}
-    yield record_job(run, model, "detection", run.detection_pairs, ("features", "probe"), tokenizer)
+    yield record_job(run, model, "detection", run.detection_pairs, ("features", "probe"))
     yield record_job(run, model, "shift", run.tasks, ("features", "probe"))
     yield record_job(run, model, "robustness", [], ("features", "probe"))
     if model in run.readers:
-        yield encodes_pairs(run, record_job(run, model, "captions", [], (), tokenizer))
+        yield encodes_pairs(run, record_job(run, model, "captions", [], (), {"tokenizer": paths.tokenizer}))
 
 
 def encodes_pairs(run: Run, job: Job) -> Job:
@@ -178,4 +191,4 @@ def record_job(
     inputs |= {name: archives[name](model) for name in reads}
     records = tuple(paths.record(model, f"{stage}-{subject}") for subject in subjects)
     records = records or (paths.record(model, stage),)
-    return Job(stage, model, records, records, inputs, lambda: [run.stage(stage, model)])
+    return Job(stage, model, records, records, inputs, lambda: [run.stage(stage, model)], beside(run, stage))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from m3ae.artifacts.cache import Hashes
+from m3ae.artifacts.evalsets import wrong_listing
 from m3ae.artifacts.inventory import Inventory, read_plain, unfit
 from m3ae.artifacts.work import Job
 from m3ae.config.stages import sort_keys
@@ -52,8 +53,13 @@ def judge(inventory: Inventory, job: Job, hashes: Hashes) -> Verdict | None:
 
 def judge_listing(inventory: Inventory, job: Job, hashes: Hashes) -> Verdict | None:
     """A listing has no record of its own: it is known by its bytes, from those who read it."""
-    sha256, _ = inventory.statements.of(job.outputs[0])
-    return Verdict(job, job.params(), None) if sha256 and hashes.of(job.outputs[0]) == sha256 else None
+    path = job.outputs[0]
+    if what := wrong_listing(inventory.run, path, hashes):
+        return Verdict(job, [what], Problem(path, what))
+    sha256, _ = inventory.statements.of(path)
+    if not sha256 or hashes.of(path) != sha256:
+        return None
+    return Verdict(job, job.params(), None, frozenset(job.inputs.values()))
 
 
 def checked(path: Path, job: Job) -> dict[str, Any]:

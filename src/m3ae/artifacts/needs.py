@@ -5,57 +5,78 @@ workflow makes them; that must not train the encoder again: its record says what
 next call of Snakemake compares (recognise.py).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from m3ae.artifacts.jobs import jobs
+from m3ae.artifacts.asked import Asked
 from m3ae.artifacts.notes import Notes
-from m3ae.artifacts.work import Job
+from m3ae.artifacts.plan import Plan, Step, steps
+from m3ae.artifacts.recognise import is_older_than_inputs
 from m3ae.config.run import Run
+
+Files = str | Iterable[Any] | Callable[[Any], Iterable[Any]]
+"""A pattern of the workflow, several, or a function of the wildcards."""
 
 
 class Needs:
     """What the jobs of a run ask for."""
 
     def __init__(self, workflow: Any, run: Run) -> None:
-        self.makers = {path: job for job in jobs(run) for path in job.outputs}
+        self.workflow, self.run = workflow, run
         self.notes = Notes()
-        self.settled: dict[Path, bool] = {}
-        self.workflow = workflow
+        self.asks_all = cache(self.has_noted_inputs)
 
-    def of(self, outputs: Sequence[Path], files: Sequence[Path]) -> list[Path]:
-        """``files``, without those that are missing if ``outputs``, made from them, were brought and stay.
+    def of(self, made: Files, *files: Files) -> Callable[[Any], list[str]]:
+        """The input function of the job that has ``made``: its ``files``, as far as it asks for them."""
 
-        Not if the user forces jobs, or if anything that the outputs were made from will be made again: then
-        the job runs, and asks for all that it reads.
-        """
-        here = [path for path in files if path.exists()]
-        if len(here) == len(files) or self.is_forced or any(map(self.notes.inputs, outputs)):
-            return list(files)
-        return here if all(map(self.stays, outputs)) else list(files)
+        def asked(wildcards: Any) -> list[str]:
+            named = [name for part in files for name in filled(part, wildcards)]
+            here = [name for name in named if Path(name).exists()]
+            return named if len(here) == len(named) or self.asks(filled(made, wildcards)) else here
 
-    @property
-    def is_forced(self) -> bool:
-        """Whether the command line names jobs that run whatever is there."""
-        asked = self.workflow.dag_settings
-        return bool(asked.forceall or asked.forcerun or asked.forcetargets)
+        return asked
 
-    def stays(self, path: Path) -> bool:
-        """Whether no job will make a file again. Lists and downloads, of which no record speaks, stay."""
-        if path not in self.makers:
+    def asks(self, made: list[str]) -> bool:
+        """Whether the job that makes these asks for what is missing: it runs, or nothing is known of it."""
+        if self.plan is None:
             return True
-        if path not in self.settled:
-            self.settled[path] = self.is_settled(self.makers[path])
-        return self.settled[path]
+        found = {self.plan.makers.get(Path(name)) for name in made}
+        return not found <= self.plan.reached or any(
+            step in self.plan.running or self.asks_all(step) for step in found
+        )
 
-    def is_settled(self, job: Job) -> bool:
-        """Whether a job's results are here, noted as made the way the run says, and what they read stays.
+    @cached_property
+    def plan(self) -> Plan | None:
+        """What will run; None where that cannot be said from the command line."""
+        table = list(steps(self.run))
+        asked = Asked(self.workflow, {path for step in table for path in step.outputs})
+        plan = Plan(table, asked.files)
+        if not (asked.is_known and plan.reached):
+            return None
+        missing = [plan.makers[path] for path in asked.files if path in plan.makers and not path.exists()]
+        others = [step for step in plan.reached if asked.forces(step) or self.is_stale(step)]
+        plan.run([*missing, *others], self.asks_all)
+        return plan
 
-        What Snakemake made here itself asks for all that it noted then.
-        """
-        if not all(path.exists() for path in job.outputs) or not self.notes.say(job, job.params()):
-            return False
-        noted = {Path(name) for path in job.outputs for name in self.notes.inputs(path) or []}
-        read = noted or {path for path in job.inputs.values() if path.exists()}
-        return all(path.exists() and self.stays(path) for path in read)
+    def is_stale(self, step: Step) -> bool:
+        """Whether Snakemake will find that a job was done in another way, or was not finished."""
+        return any(
+            self.notes.is_unfinished(job)
+            or self.notes.contradict(job, job.params())
+            or is_older_than_inputs(job)
+            for job in step.jobs
+        )
+
+    def has_noted_inputs(self, step: Step) -> bool:
+        """Whether Snakemake noted what a job read, made here or drawn: then it must not read less."""
+        return any(job.has_receipt for job in step.jobs) or any(map(self.notes.inputs, step.outputs))
+
+
+def filled(part: Files, wildcards: Any) -> list[str]:
+    """The files that a part of a rule's input stands for."""
+    if callable(part):
+        return list(part(wildcards))  # as they are: they may be marked as `ancient`
+    patterns = [part] if isinstance(part, str) else part
+    return [pattern.format(**dict(wildcards.items())) for pattern in patterns]

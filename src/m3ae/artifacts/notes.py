@@ -5,6 +5,7 @@ no note: Snakemake would compare times alone, and they say nothing after `dvc pu
 """
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,15 @@ class Notes:
         return Path(self.persistence._record_path(folder, path.as_posix()))
 
     def trusts(self, path: Path) -> bool:
-        """Whether Snakemake's note is younger than the file's last change, of bytes or of inode."""
+        """Whether Snakemake's note is younger than the file's last change, of bytes or of inode.
+
+        A note of a time to come was written before the clock was set back, and says nothing of what followed.
+        """
         try:
             note, file = self.place("metadata", path).stat(), path.stat()
         except FileNotFoundError:
             return False
-        return note.st_mtime_ns >= file.st_ctime_ns
+        return file.st_ctime_ns <= note.st_mtime_ns <= time.time_ns()
 
     def is_unfinished(self, job: Job) -> bool:
         """Whether a job is running now, or was killed: Snakemake makes its files again by itself."""
@@ -58,6 +62,24 @@ class Notes:
         """
         was = self.params(job.outputs[0]) if job.records else None
         return was is not None and was != noted(job.params())
+
+    def contradict(self, job: Job, params: list[Any]) -> bool:
+        """Whether any of a job's files is noted with other parameters; without a note, times count alone."""
+        return any(self.params(path) not in (None, noted(params)) for path in job.outputs)
+
+    def miss(self, job: Job) -> bool:
+        """Whether Snakemake noted inputs of a job that are gone, or that no rule names now; receipts tell."""
+        read = None if job.has_receipt else self.inputs(job.outputs[0])
+        return read is not None and (
+            {*read} != {*map(str, job.reads)} or any(not Path(name).exists() for name in read)
+        )
+
+    def forget_inputs(self, job: Job) -> None:
+        """Take out what was read: Snakemake would plan the job for it, whatever the records say."""
+        for path in job.outputs:
+            if note := self.persistence._read_record(path.as_posix()):
+                note.input = None
+                self.persistence._write_record(path.as_posix(), note)
 
     def write(self, job: Job, params: list[Any]) -> None:
         """Note what a job's files were made with: all that it declares, brought or not."""

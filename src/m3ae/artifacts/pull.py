@@ -11,7 +11,7 @@ from m3ae.artifacts.remote import NotThere, Objects, Project, md5_of, opened
 from m3ae.artifacts.store import KINDS, Entry, published
 from m3ae.config import Run
 from m3ae.errors import UserError
-from m3ae.files import atomic_path
+from m3ae.files import atomic_path, remove_abandoned
 
 
 class Pulled(NamedTuple):
@@ -98,7 +98,6 @@ def bring_all(project: Project, sources: list[Objects], entries: list[Entry]) ->
 
 def place(cached: Path, path: Path) -> None:
     """Copy an object to its place in the project, atomically; what a killed pull left half made goes."""
-    for half in path.parent.glob(f".{path.name}.*"):
-        half.unlink()
+    remove_abandoned(path.parent, f".{path.name}.*")
     with atomic_path(path) as partial:
         shutil.copyfile(cached, partial)

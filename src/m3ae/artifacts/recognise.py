@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from m3ae.artifacts.cache import Hashes
 from m3ae.artifacts.inventory import Inventory
+from m3ae.artifacts.logs import restore_logs
 from m3ae.artifacts.matching import Verdict, judge
 from m3ae.artifacts.notes import Notes
 from m3ae.artifacts.work import Job
@@ -50,6 +51,7 @@ def adopt(run: Run) -> Adopted:
     """Compare all that changed with its records, and note for Snakemake what it was made with."""
     inventory, notes, hashes = Inventory(run), Notes(), Hashes()
     found = Adopted([], [], [])
+    restore_logs(inventory, hashes)
     new = new_files(inventory.jobs, notes)
     for job in inventory.jobs:  # makers before readers
         is_brought = not new.isdisjoint(job.outputs)
@@ -61,12 +63,14 @@ def adopt(run: Run) -> Adopted:
             found.unknown.extend(path for path in job.outputs if path in new)
             continue
         inputs = job.inputs.values() if is_brought else verdict.stated
-        moved = set() if verdict.problem else not_older_than(inputs, job, hashes)
+        moved = set() if verdict.problem else not_older_than([*inputs, *job.beside], job, hashes)
         new |= moved
         if not is_brought and not moved and notes.say(job, verdict.params):
             continue
         notes.write(job, verdict.params)
         (found.refused if verdict.problem else found.recognised).append(verdict)
+    for job in filter(notes.miss, inventory.jobs):  # now that no file is refused: a new note vouches for it
+        notes.forget_inputs(job)
     hashes.save()
     return found
 
@@ -85,7 +89,7 @@ def is_finished(job: Job, notes: Notes) -> bool:
 def is_older_than_inputs(job: Job) -> bool:
     """Whether Snakemake would make a job again for the time of an input; its bytes may be as before."""
     oldest = min((path.stat().st_mtime_ns for path in job.outputs if path.exists()), default=0)
-    return oldest < newest(job.inputs.values())
+    return oldest < newest([*job.inputs.values(), *job.beside])
 
 
 def not_older_than(inputs: Iterable[Path], job: Job, hashes: Hashes) -> set[Path]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from m3ae.errors import UserError
-from m3ae.files import atomic_path
+from m3ae.files import atomic_path, remove_abandoned
 
 EMBEDDED = Path("data/store")
 """The default remote, a folder in git."""
@@ -45,9 +45,9 @@ class Objects:
         return self.odb.oid_to_path(md5)
 
     def clean(self) -> None:
-        """Remove what a killed process left of unfinished objects here."""
-        for path in self.folder.glob("??/.*") if self.folder else []:
-            path.unlink()
+        """Remove what killed processes left of unfinished objects here."""
+        if self.folder:
+            remove_abandoned(self.folder, "??/.*")
 
     def has(self, md5: str, size: int) -> bool:
         """Whether a whole object is there: by its content on this machine, else by its size."""

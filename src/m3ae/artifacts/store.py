@@ -10,7 +10,7 @@ from typing import NamedTuple
 import yaml
 
 from m3ae.errors import UserError
-from m3ae.files import write_text
+from m3ae.files import remove_abandoned, write_text
 
 KINDS = (
     "encoders",
@@ -72,6 +72,7 @@ def write_entries(path: Path, entries: Iterable[Entry]) -> None:
         {"path": entry.path.as_posix(), "md5": entry.md5, "size": entry.size, "hash": "md5"}
         for entry in sorted(entries)
     ]
+    remove_abandoned(path.parent, f".{path.name}.*")
     write_text(path, yaml.safe_dump({"wdir": "..", "outs": outs}, sort_keys=False))
 
 

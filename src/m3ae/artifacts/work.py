@@ -4,6 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+BEHIND = {("probe", "weights"), ("probes", "weights"), ("ood", "weights"), ("captions", "tokenizer")}
+"""What records state besides: the files behind those that the stage reads. No rule names them."""
+
 
 class Job(NamedTuple):
     """What a rule makes for one model, one split or one target."""
@@ -19,6 +22,18 @@ class Job(NamedTuple):
     """What was read, by the names under which records state its SHA-256."""
     params: Callable[[], list[Any]]
     """The values of the rule's `params`, the stage's settings first; asked for where they are needed."""
+    beside: tuple[Path, ...] = ()
+    """What it reads besides, whose time says nothing: an input changes with it, or another record tells."""
+
+    @property
+    def follows(self) -> list[Path]:
+        """What its rule names, and what it is done again for."""
+        return [path for name, path in self.inputs.items() if (self.stage, name) not in BEHIND]
+
+    @property
+    def reads(self) -> list[Path]:
+        """All that its rule names."""
+        return [*self.follows, *self.beside]
 
     @property
     def has_receipt(self) -> bool:

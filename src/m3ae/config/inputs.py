@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from m3ae.config.datasets import load_dataset
 from m3ae.config.rows import READS_WORDS, taken_weights
 from m3ae.config.run import Run
 
@@ -24,10 +25,15 @@ def training_files(run: Run, name: str) -> dict[str, Path]:
 
 
 def read_files(run: Run, name: str) -> list[Path]:
-    """All that the training reads: for an MAE the words too, which decide nothing."""
-    files = list(training_files(run, name).values())
-    tokens = run.paths.tokens("train")
-    return files + [tokens] * (run.model(name).method == "mae")
+    """All that the training reads."""
+    return [*training_files(run, name).values(), *beside_files(run, name)]
+
+
+def beside_files(run: Run, name: str) -> list[Path]:
+    """What the training reads besides: for an MAE the words, which decide nothing; of labels the images."""
+    if "labels" in training_files(run, name):
+        return image_files(run)
+    return [run.paths.tokens("train")] * (run.model(name).method == "mae")
 
 
 def pair_files(run: Run, name: str) -> dict[str, Path]:
@@ -42,3 +48,13 @@ def pair_files(run: Run, name: str) -> dict[str, Path]:
 def encoded_files(run: Run, name: str) -> list[Path]:
     """What features are made of: an encoder, and every evaluation set."""
     return [run.paths.encoder(name), *map(run.paths.evalset, run.eval_datasets)]
+
+
+def made_here(run: Run) -> list[str]:
+    """The evaluation sets that a run makes itself."""
+    return [name for name in run.eval_datasets if load_dataset(name).made_here]
+
+
+def image_files(run: Run) -> list[Path]:
+    """What the images of such sets come with: the list of the run's pairs."""
+    return [run.paths.list("train")] * bool(made_here(run))

@@ -15,7 +15,7 @@ from typing import IO
 
 from m3ae.data.manifest import MANIFEST, PACKED, Manifest, Shard, read_manifest
 from m3ae.errors import UserError
-from m3ae.files import atomic_path, sha256_of
+from m3ae.files import atomic_path, remove_abandoned, sha256_of
 
 
 def pack(folder: Path) -> Path:
@@ -26,6 +26,7 @@ def pack(folder: Path) -> Path:
     packed = folder / PACKED
     if packed.is_file() and finding(packed) is None:
         return packed
+    remove_abandoned(folder, f".{PACKED}.*")
     with atomic_path(packed) as partial, tarfile.open(partial, "w:xz", preset=9) as archive:
         for shard in read_manifest(folder / MANIFEST).shards:
             add(archive, folder / shard.name, shard)

@@ -11,6 +11,7 @@ from PIL import Image
 from m3ae.config import Run
 from m3ae.config.classes import Classes, read_classes
 from m3ae.config.datasets import Dataset, load_dataset, split_of
+from m3ae.config.stages import VERSIONS
 from m3ae.data.evalsets.folder import FolderSplit
 from m3ae.data.evalsets.listing import ListedClasses, ListedSplit, Listing, read_listing
 from m3ae.data.evalsets.parquet import ParquetSplit
@@ -69,6 +70,7 @@ def check_evalset(run: Run, dataset: str, full: bool = False) -> None:
         splits={split: list_split(run.name, entry, split, full) for split in used},
         labels={label: entry.num_classes(label) for label in entry.labels},
         classes=shared_classes(entry) or None,
+        version=VERSIONS["evalset"] if VERSIONS["evalset"] > 1 else None,
     )
     write_text(run.paths.evalset(dataset), listing.model_dump_json(indent=1, exclude_none=True) + "\n")
 

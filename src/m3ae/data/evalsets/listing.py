@@ -68,6 +68,8 @@ class Listing(Entry):
     """Number of classes of every label column."""
     classes: dict[str, ListedClasses] | None = None
     """For labels whose classes are a shared list, or a subset of one."""
+    version: int | None = None
+    """Of the check (`config/stages.py`), from 2 on: records know those of version 1 by their bytes."""
 
 
 def read_listing(path: Path, split: str) -> ListedSplit:
