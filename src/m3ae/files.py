@@ -1,6 +1,5 @@
 """Files and folders that are either whole or absent: write aside, then rename."""
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -47,7 +46,9 @@ def locked_neighbour(path: Path) -> tuple[int, str]:
     """An empty file beside ``path``, held until its handle is closed or its process ends."""
     while True:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with suppress(OSError):  # a file system without locks: `remove_abandoned` leaves everything there
+        with suppress(OSError, ImportError):  # without locks `remove_abandoned` leaves everything there
+            import fcntl  # not on Windows, where encoders are loaded too
+
             fcntl.flock(handle, fcntl.LOCK_EX)
         if os.fstat(handle).st_nlink:
             return handle, name
@@ -57,7 +58,9 @@ def locked_neighbour(path: Path) -> tuple[int, str]:
 def remove_abandoned(folder: Path, pattern: str) -> None:
     """Remove unfinished neighbours of this pattern whose processes were killed; those of living ones stay."""
     for path in folder.glob(pattern):
-        with suppress(OSError), open(path, "rb") as file:
+        with suppress(OSError, ImportError), open(path, "rb") as file:
+            import fcntl
+
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             path.unlink()
 
