@@ -9,7 +9,8 @@ from click.testing import CliRunner
 
 from m3ae.artifacts.cache import Hashes
 from m3ae.artifacts.inventory import Inventory
-from m3ae.artifacts.matching import judge
+from m3ae.artifacts.matching import judge, second_settings
+from m3ae.artifacts.work import Job
 from m3ae.cli.evaluate import pairs as pairs_command
 from m3ae.config import Run
 from m3ae.config.models import RunSettings
@@ -353,3 +354,12 @@ def test_features_are_streamed(tmp_path, monkeypatch):
         tracemalloc.stop()
     assert run.paths.pairs("mae-b100").stat().st_size > 2.8e6
     assert peak < 1e6
+
+
+@pytest.mark.parametrize("content", [b"", b"\x40" + bytes(7) + b"{}", b"\x02" + bytes(7) + b"{}"])
+def test_an_archive_that_is_cut_off_ends_no_plan(tmp_path, content):
+    """Its bytes, or its reader, tell; the plan must not stop with a stack trace."""
+    archive = tmp_path / "pairs.safetensors"
+    archive.write_bytes(content)
+    job = Job("captions", "m3ae-b100", (tmp_path / "captions.json", archive), (), {}, list)
+    assert second_settings(job, {"provenance": {}}) is None

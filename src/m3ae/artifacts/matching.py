@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -91,13 +92,17 @@ def made_params(job: Job, content: dict[str, Any], params: list[Any]) -> list[An
 
 
 def second_settings(job: Job, content: dict[str, Any]) -> Any:
-    """How layers or pairs were made: from the record, or from the archive (not every record says it)."""
+    """How layers or pairs were made: from the record, or from the archive (not every record says it).
+
+    None where neither does. An archive that is cut off is found by its bytes, or by whoever reads it.
+    """
     said = content["provenance"].get("layers_settings")
     if said or not (len(job.outputs) > 1 and job.outputs[1].is_file()):
         return said
-    with open(job.outputs[1], "rb") as file:
+    with suppress(ValueError, LookupError, TypeError), open(job.outputs[1], "rb") as file:
         header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    return json.loads(header["__metadata__"]["m3ae"])["settings"]
+        return json.loads(header["__metadata__"]["m3ae"])["settings"]
+    return None
 
 
 def difference(old: Any, new: Any) -> str:
