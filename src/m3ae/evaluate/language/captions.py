@@ -6,6 +6,7 @@ from torch import nn
 
 from m3ae.config import Run
 from m3ae.config.language import Language
+from m3ae.config.rows import READS_WORDS
 from m3ae.errors import UserError
 from m3ae.evaluate.language.answers import measure_questions
 from m3ae.evaluate.language.measured import Measured
@@ -22,8 +23,6 @@ from m3ae.model.m3ae import M3AE
 from m3ae.model.weights import load_encoder
 from m3ae.model.whole import load_clip
 from m3ae.records import Record, provenance
-
-READERS = ("m3ae", "clip")  # methods that read text
 
 
 def run_language(run: Run, model: str) -> None:
@@ -51,10 +50,10 @@ def run_language(run: Run, model: str) -> None:
 def settings_of(run: Run, model: str) -> Language:
     """What to measure. Raises UserError where the run has none, or the model reads no text."""
     method = run.model(model).method
-    if method not in READERS:
+    if method not in READS_WORDS:
         raise UserError(
-            f"captions of {model}: expected a model that reads text ({', '.join(READERS)}), got {method}; "
-            "it has no text side to measure"
+            f"captions of {model}: expected a model that reads text ({', '.join(READS_WORDS)}), "
+            f"got {method}; it has no text side to measure"
         )
     settings: Language | None = run.settings.language
     if settings is None:

@@ -37,7 +37,7 @@ class ModelPairs:
         trained_with = self.settings.pretrain.image_mask_ratio
         self.mask_ratio = trained_with if mask_ratio is None else mask_ratio
         self.pairs = Pairs(run.paths.shards(split))
-        self.path = run.paths.tokens(split)
+        self.tokens_path = run.paths.tokens(split)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
     def __len__(self) -> int:
@@ -46,7 +46,7 @@ class ModelPairs:
     @cached_property
     def tokens(self) -> Tokens:
         """Word pieces, for those who read them: beside images alone there may be none."""
-        return Tokens(self.path)
+        return Tokens(self.tokens_path)
 
     def said(self, id: int) -> list[str]:
         """The captions of a pair."""
