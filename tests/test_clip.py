@@ -92,6 +92,21 @@ def test_padding_changes_no_embedding():
     torch.testing.assert_close(model.embed_text(*longer), model.embed_text(text, padding))
 
 
+def test_other_words_are_another_caption_from_the_first_step_on():
+    """Beside positions larger than words, all captions of one length began as one (cosine 0.9998)."""
+    model = small_clip()
+    texts = model.embed_text(torch.randint(1, 50, (20, 7)), torch.zeros(20, 7, dtype=torch.bool))
+    others = ~torch.eye(20, dtype=torch.bool)
+    assert (texts @ texts.T)[others].mean() < 0.9
+
+
+def test_the_order_of_words_is_seen():
+    model, text = small_clip(), torch.randint(1, 50, (1, 7))
+    seen = torch.zeros(1, 7, dtype=torch.bool)
+    model.text_tower.positions.data.normal_()
+    assert not torch.allclose(model.embed_text(text, seen), model.embed_text(text.flip(1), seen), atol=1e-3)
+
+
 def test_embeddings_are_unit_vectors():
     model = small_clip()
     images, texts = model.embed_image(torch.randn(5, 3, 32, 32)), model.embed_text(*captions(5))

@@ -48,6 +48,9 @@ VERSIONS = {
     "report": 5,
 }
 
+CLIP_VERSION = 2
+"""The same for what only CLIP's training computes: the other rows stay as they are."""
+
 
 def stage_settings(run: RunSettings, stage: str, model: Model | None = None) -> dict[str, Any]:
     """The settings of ``stage`` (for a row of the grid, where it needs one), sorted by key."""
@@ -109,7 +112,7 @@ def words(row: RunSettings, model: Model) -> dict[str, Any]:
 
 def clip(row: RunSettings, model: Model) -> dict[str, Any]:
     """What CLIP adds; what it overrides stands in the recipe already."""
-    return {**words(row, model), "clip": left_over(row.clip.plain())}
+    return {**words(row, model), "clip": left_over(row.clip.plain()), "clip_version": CLIP_VERSION}
 
 
 def supervised(row: RunSettings, model: Model) -> dict[str, Any]:

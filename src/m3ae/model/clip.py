@@ -15,27 +15,31 @@ from m3ae.model.architecture import Architecture, TextArchitecture
 from m3ae.model.blocks import Transformer, init_linear, init_normal
 from m3ae.model.linear import Linear
 from m3ae.model.m3ae import M3AE
-from m3ae.model.positions import word_positions
 
 
 class TextTower(nn.Module):
-    """Words to one vector: CLS in front, positions fixed, padding never seen."""
+    """Words to one vector: CLS in front, padding never seen.
+
+    Words and positions begin as small as in SLIP's models.py: beside fixed positions, of amplitude 1, words
+    of 0.02 are hardly seen, and both towers give the same vector for everything until the words have grown.
+    """
 
     def __init__(self, a: TextArchitecture, mlp_ratio: int, gelu: str) -> None:
         super().__init__()
         self.word_embedding = nn.Embedding(a.vocab_size, a.width)
         self.cls_token = nn.Parameter(torch.empty(a.width))
         self.encoder = Transformer(a.width, a.depth, a.num_heads, mlp_ratio, gelu)
-        self.register_buffer("positions", word_positions(a.width, a.max_tokens), persistent=False)
+        self.positions = nn.Parameter(torch.empty(a.max_tokens, a.width))
         self.apply(init_linear)
         init_normal(self.cls_token)
         nn.init.normal_(self.word_embedding.weight, std=0.02)
+        nn.init.normal_(self.positions, std=0.01)
 
     def forward(
         self, text: Int[Tensor, "batch words"], padding: Bool[Tensor, "batch words"]
     ) -> Float[Tensor, "batch width"]:
         """CLS after the last LayerNorm."""
-        x = self.word_embedding(text) + self.get_buffer("positions")[: text.shape[1]]
+        x = self.word_embedding(text) + self.positions[: text.shape[1]]
         x = torch.cat([self.cls_token.to(x.dtype).expand(len(x), 1, -1), x], dim=1)
         return self.encoder(x, F.pad(padding, (1, 0), value=False))[:, 0]
 
