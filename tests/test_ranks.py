@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from m3ae.data.stream import loader
-from m3ae.data.stream.loader import load_steps, next_of
+from m3ae.data.stream.loader import in_one_line, load_steps
 from m3ae.data.stream.mixture import split_batch
 from m3ae.data.stream.stream import Batch, Stream
 from m3ae.errors import UserError
@@ -157,16 +157,18 @@ def test_a_worker_that_dies_while_it_hands_over_a_batch_is_the_same_line(error):
         yield
 
     with pytest.raises(UserError, match=r"a data worker died .* use fewer workers"):
-        next_of(batches())
+        next(in_one_line(batches(), ()))
 
 
-def test_a_worker_that_hangs_is_given_up(plain, monkeypatch):
+def test_a_worker_that_hangs_is_given_up_and_does_not_stay(plain, monkeypatch):
+    before = {child.pid for child in children()}
     monkeypatch.setattr(loader, "LOOK_S", 0.2)
     monkeypatch.setattr(loader, "PATIENCE_S", 1)
     monkeypatch.setattr(Stream, "step", lambda *_: time.sleep(10**6))
     batches = load_steps(plain, BATCH, 0, 4, 1)
     with pytest.raises(UserError, match="expected a batch within 1 s, none came"):
         next(batches)
+    assert not {child.pid for child in children()} - before
 
 
 def test_a_slow_batch_is_waited_for(plain, monkeypatch):

@@ -3,7 +3,9 @@
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from multiprocessing import active_children
+from multiprocessing.process import BaseProcess
 from typing import Any, NamedTuple
 
 import torch
@@ -62,7 +64,7 @@ Tensors = TensorBatch | LabelledTensors
 
 
 class Failure(NamedTuple):
-    """A UserError on its way out of a worker: torch would make a traceback of the exception."""
+    """A UserError on its way out of a worker, or about one: torch would make a traceback of the exception."""
 
     message: str
 
@@ -98,7 +100,7 @@ def load_steps(
     read, and where a worker has died or hangs.
     """
     split_batch(batch_size, stream.recipe.mixture, world)  # what is wrong with it is said before any start
-    handler = signal.getsignal(signal.SIGCHLD)
+    handler, others = signal.getsignal(signal.SIGCHLD), set(active_children())
     batches = iter(
         DataLoader(
             Steps(stream, batch_size, rank, world),
@@ -116,7 +118,7 @@ def load_steps(
         # torch's handler would raise wherever the main thread is when a worker dies, in a step or while it
         # saves. Without it the death is noticed where the worker's batch is missing.
         signal.signal(signal.SIGCHLD, handler)
-    return in_one_line(batches)
+    return in_one_line(batches, set(active_children()) - others)
 
 
 def leave_signals(_: int) -> None:
@@ -125,40 +127,42 @@ def leave_signals(_: int) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def in_one_line(batches: Iterator[Tensors | Failure]) -> Iterator[Tensors]:
+def in_one_line(batches: Iterator[Tensors | Failure], workers: Collection[BaseProcess]) -> Iterator[Tensors]:
     """The batches; what went wrong in a worker as a UserError."""
-    while True:
-        batch = next_of(batches)
-        if batch is None:
-            return
+    while (batch := next_of(batches, workers)) is not None:
         if isinstance(batch, Failure):
+            del batches  # its workers end now: once only a traceback holds it, torch waits 5 s for each
             raise UserError(batch.message)
         yield batch
 
 
-def next_of(batches: Iterator[Tensors | Failure]) -> Tensors | Failure | None:
-    """The next batch, None after the last. Raises UserError if its worker is dead or silent for too long."""
+def next_of(
+    batches: Iterator[Tensors | Failure], workers: Collection[BaseProcess]
+) -> Tensors | Failure | None:
+    """The next batch, None after the last; a Failure, too, if its worker is dead or silent for too long."""
     asked = time.monotonic()
     while True:
         try:
             return next(batches, None)
         except (ConnectionError, EOFError) as error:  # it died while it handed over a batch
-            raise worker_died(error) from None
+            return worker_died(error)
         except RuntimeError as error:
             if "exited unexpectedly" in str(error) or "killed by signal" in str(error):
-                raise worker_died(error) from None
+                return worker_died(error)
             if "timed out" not in str(error):
                 raise
         if time.monotonic() - asked > PATIENCE_S:
-            raise UserError(
+            for worker in workers:
+                worker.kill()  # what hangs would stay for ever: torch asks it to end, and it ignores that
+            return Failure(
                 f"expected a batch within {PATIENCE_S} s, none came from the data workers; look at the disk "
                 "or the network that holds the shards, then run the command again"
             )
 
 
-def worker_died(error: Exception) -> UserError:
+def worker_died(error: Exception) -> Failure:
     """What to do about a data worker that is gone."""
-    return UserError(
+    return Failure(
         f"a data worker died ({str(error).strip()}); it may have run out of memory: use fewer workers or a "
         "smaller batch, then run the command again"
     )
