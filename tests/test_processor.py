@@ -9,10 +9,16 @@ from PIL import Image
 from tokenizers import Tokenizer
 
 from m3ae.data.wordpiece import tokenizer_of
-from m3ae.pretrained.huggingface import M3AEConfig
 from m3ae.pretrained.processor import M3AEProcessor
 
 WORDS = ["[PAD]", "[UNK]", "a", "red", "dog", "##s", "[CLS]", "[SEP]"]
+
+
+def config(**settings):
+    """Transformers takes seconds to import: not wherever tests are collected."""
+    from m3ae.pretrained.huggingface import M3AEConfig
+
+    return M3AEConfig(**settings)
 
 
 def words():
@@ -78,12 +84,12 @@ def test_padding_and_cutting_set_up_by_others_are_undone():
 def test_a_model_takes_what_the_processor_gives(tmp_path):
     from m3ae.pretrained.huggingface import M3AEForPreTraining
 
-    config = M3AEConfig(
+    small = config(
         width=8, depth=1, num_heads=2, decoder_width=8, decoder_depth=1, decoder_num_heads=2,
         image_px=4, patch_px=2, vocab_size=8, max_tokens=3,
     )  # fmt: skip
-    inputs = M3AEProcessor.for_model(config, words())(images=Image.new("L", (9, 5)), text="a dog")
-    model = M3AEForPreTraining(config)
+    inputs = M3AEProcessor.for_model(small, words())(images=Image.new("L", (9, 5)), text="a dog")
+    model = M3AEForPreTraining(small)
     assert model.encode(**inputs).shape == (1, 1 + 4 + 3, 8)
     assert model(**inputs).loss.isfinite()
 
@@ -120,14 +126,14 @@ def test_without_a_tokenizer_there_are_images_alone(tmp_path):
 
 
 def test_a_processor_fits_its_model():
-    made = M3AEProcessor.for_model(M3AEConfig(image_px=32, max_tokens=5, image_mean=[0.1, 0.2, 0.3]), words())
+    made = M3AEProcessor.for_model(config(image_px=32, max_tokens=5, image_mean=[0.1, 0.2, 0.3]), words())
     assert made.settings() == {
         "size_px": 32, "resize_px": 32, "image_mean": [0.1, 0.2, 0.3],
         "image_std": [0.3207, 0.3169, 0.3307], "max_tokens": 5,
     }  # fmt: skip
-    assert M3AEProcessor.for_model(M3AEConfig(vocab_size=0), words()).tokenizer is None
+    assert M3AEProcessor.for_model(config(vocab_size=0), words()).tokenizer is None
     with pytest.raises(ValueError, match=r"expected a tokenizer of at most 5 word pieces.*got one of 8"):
-        M3AEProcessor.for_model(M3AEConfig(vocab_size=5), words())
+        M3AEProcessor.for_model(config(vocab_size=5), words())
 
 
 @pytest.mark.parametrize(

@@ -23,14 +23,17 @@ from m3ae.train.loop import pretrain
 from m3ae.train.taken import check, converted, load_timm, origin_of, plain, stated
 from small_project import CHECKOUT, make_config
 
-make_importable()
-import timm  # noqa: E402
-from timm.layers import LayerNorm  # noqa: E402
-from timm.models import VisionTransformer  # noqa: E402
-
 NAME, DEIT = "supervised-b", "deit_base_patch16_224.fb_in1k"
 SIZE = {"width": 32, "depth": 2, "heads": 4}
 CLASSES = 8  # of the first task of `tiny`
+
+
+def library():
+    """timm, whose import takes seconds: not wherever tests are collected."""
+    make_importable()
+    import timm
+
+    return timm
 
 
 def shaken(vit, size=0.3):
@@ -45,7 +48,7 @@ def shaken(vit, size=0.3):
 
 def small_vit(**changes):
     settings = {"img_size": 48, "patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 4}
-    return shaken(VisionTransformer(**{**settings, "num_classes": CLASSES, **changes}))
+    return shaken(library().models.VisionTransformer(**{**settings, "num_classes": CLASSES, **changes}))
 
 
 @pytest.fixture
@@ -75,7 +78,7 @@ def give(monkeypatch):
         assert (name, pretrained) == ("a_vit.of_timm", True)
         return copy.deepcopy(vit)
 
-    return lambda vit: monkeypatch.setattr(timm, "create_model", partial(create, vit))
+    return lambda vit: monkeypatch.setattr(library(), "create_model", partial(create, vit))
 
 
 @pytest.fixture
@@ -102,7 +105,7 @@ def test_the_record_says_what_was_taken_and_that_nothing_was_trained(taken, run)
     details, origin = record.details, record.provenance["taken"]
     assert details["taken"] == origin["source"] == "a_vit.of_timm"
     assert (details["steps"], details["samples"], details["final"], details["head"]) == (0, 0, {}, "kept")
-    assert origin["timm"] == timm.__version__
+    assert origin["timm"] == library().__version__
     assert record.seeds == []
     assert run.paths.step_log(NAME).read_bytes() == b""
     assert not run.paths.state(NAME).exists()
@@ -141,7 +144,7 @@ def other_view():
 
 def distilled():
     settings = {"img_size": 48, "patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 4}
-    return shaken(timm.models.deit.VisionTransformerDistilled(**settings))
+    return shaken(library().models.deit.VisionTransformerDistilled(**settings))
 
 
 REFUSED = {
@@ -152,8 +155,8 @@ REFUSED = {
     "patch_px: expected 8 .* got 16": partial(small_vit, patch_size=16),
     "size_px: expected 48 .* got 64": partial(small_vit, img_size=64),
     r"mean: expected \[.*got \[0\.4, 0\.4, 0\.4\]": other_view,
-    "eps of LayerNorm: expected .*1e-06.* got .*1e-05": partial(
-        small_vit, norm_layer=partial(LayerNorm, eps=1e-5)
+    "eps of LayerNorm: expected .*1e-06.* got .*1e-05": lambda: small_vit(
+        norm_layer=partial(library().layers.LayerNorm, eps=1e-5)
     ),
     "activation: expected .*none.* got .*tanh": partial(
         small_vit, act_layer=partial(nn.GELU, approximate="tanh")
@@ -223,7 +226,7 @@ def test_it_goes_to_timm_and_to_hugging_face_and_back(taken, tmp_path):
     assert again.config.origin["source"] == "a_vit.of_timm"
     export_timm(load_encoder(path), tmp_path / "state.safetensors", {"image_mean": [], "image_std": []})
     back = small_vit(num_classes=0)
-    timm.models.load_checkpoint(back, str(tmp_path / "state.safetensors"))
+    library().models.load_checkpoint(back, str(tmp_path / "state.safetensors"))
     torch.testing.assert_close(
         back.forward_features(image), vit.forward_features(image), atol=1e-5, rtol=1e-5
     )
@@ -261,7 +264,7 @@ def test_deits_own_architecture_is_the_papers_row_and_gives_its_features(monkeyp
     paper = load_run("paper")
     assert paper.settings.supervised.weights == DEIT
     with torch.device("meta"):  # its own first values are of no use
-        empty = timm.create_model(DEIT, pretrained=False)
+        empty = library().create_model(DEIT, pretrained=False)
     vit = shaken(empty.to_empty(device="cpu"), size=0.05)
     check(plain(vit), "DeiT has it", DEIT)
     check(stated(paper, NAME, vit), "config/paper.yaml has it", DEIT)
