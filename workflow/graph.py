@@ -31,13 +31,17 @@ def read_graph() -> dict[str, Any]:
 
 def snakemake(*arguments: str) -> list[str]:
     """The lines that Snakemake prints for run tiny. Raises SystemExit with its words if it fails."""
-    command = [sys.executable, "-m", "snakemake", *arguments, "--config", "run=tiny"]
-    if arguments[0] == "--rulegraph":  # --config takes all words behind it
-        command = [sys.executable, "-m", "snakemake", "--config", "run=tiny", *arguments]
+    command = [sys.executable, "-m", "snakemake", *of_tiny(*arguments)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
         raise SystemExit(f"snakemake {' '.join(arguments)} failed:\n{result.stderr}")
     return result.stdout.splitlines()
+
+
+def of_tiny(*arguments: str) -> list[str]:
+    """The arguments and the run: `--config` takes all words behind it, so targets come last."""
+    run = ["--config", "run=tiny"]
+    return [*run, *arguments] if arguments[0] == "--rulegraph" else [*arguments, *run]
 
 
 def files_of_rules() -> dict[str, str]:
