@@ -1,6 +1,6 @@
 """What a frozen encoder is worth: features once, everything else from them."""
 
-from m3ae.config.inputs import encoded_files, pair_files
+from m3ae.config.inputs import encoded_files, imaged_files, word_files
 
 PAIRS = "results/{run}/{model}/pairs.safetensors"
 # The first stage that reads it makes it too: a job of its own would wait for torch once more.
@@ -62,20 +62,14 @@ rule ood:
         "m3ae ood --run {wildcards.run} --model {wildcards.model} --log {log}"
 
 
-def without_times_of_words(files):
-    """Word pieces enter no concept, and no record of one names them: other ones train the encoder anew."""
-    return [
-        ancient(path) if name.endswith("_tokens") else path
-        for name, path in files.items()
-    ]
-
-
 rule concepts:
     """What captions speak of, read off the frozen encoder: multi-label classification of the run's pairs."""
     input:
         needs.of(
             "results/{run}/{model}/concepts.json",
-            lambda w: without_times_of_words(pair_files(run, w.model)),
+            lambda w: imaged_files(run, w.model).values(),
+            # of other words no record says anything: an encoder that reads them is trained anew, and then this
+            lambda w: map(ancient, word_files(run, w.model).values()),
         ),
     output:
         "results/{run}/{model}/concepts.json",

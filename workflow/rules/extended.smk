@@ -1,5 +1,7 @@
 """Beyond the paper's figures, for the headline rows: what a user of an encoder asks."""
 
+from m3ae.config.inputs import pair_files
+
 
 use rule features as features_and_layers with:
     output:

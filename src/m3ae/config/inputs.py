@@ -38,11 +38,19 @@ def beside_files(run: Run, name: str) -> list[Path]:
 
 def pair_files(run: Run, name: str) -> dict[str, Path]:
     """What the features of the run's own pairs are made of; word pieces where captions are encoded."""
-    files = {"weights": run.paths.encoder(name)}
-    files |= {f"{split}_manifest": run.paths.manifest(split) for split in ("train", "heldout")}
-    if run.reads_captions(name):
-        files |= {f"{split}_tokens": run.paths.tokens(split) for split in ("train", "heldout")}
-    return files
+    return imaged_files(run, name) | word_files(run, name)
+
+
+def imaged_files(run: Run, name: str) -> dict[str, Path]:
+    """Those of them that features of the images alone are made of."""
+    manifests = {f"{split}_manifest": run.paths.manifest(split) for split in ("train", "heldout")}
+    return {"weights": run.paths.encoder(name)} | manifests
+
+
+def word_files(run: Run, name: str) -> dict[str, Path]:
+    """The word pieces of a model that reads captions."""
+    splits = ("train", "heldout") if run.reads_captions(name) else ()
+    return {f"{split}_tokens": run.paths.tokens(split) for split in splits}
 
 
 def encoded_files(run: Run, name: str) -> list[Path]:
