@@ -5,8 +5,8 @@ VENV := .venv
 SUPPORTED := import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))
 PYTHON ?= $(shell for p in python3 python3.12 python3.11; do $$p -c '$(SUPPORTED)' 2>/dev/null && echo $$p && break; done)
 RUN ?= tiny
-# Up to four more than there are cores, eight at most, for many tests wait: for a time limit, a server, a killed process
-WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$(( n < 4 ? n + 4 : 8 )))
+# Two more than there are cores, eight at most, for many tests wait: for a time limit, a server, a killed process
+WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$(( n < 6 ? n + 2 : 8 )))
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # Compiled modules are kept, whatever the environment says: every job of the workflow starts sooner
 export PYTHONDONTWRITEBYTECODE :=
