@@ -260,7 +260,9 @@ def test_tasks_and_pairs_have_the_names_that_people_know():
     assert subject("cifar100-cifar10") == "CIFAR-100 against CIFAR-10"
     assert subject("digits-heldout") == "digits against held-out digits"
     assert (subject("imagenet"), subject("colour")) == ("ImageNet", "colour")
-    assert label(load_run("photos"), "m3ae-b100-texts") == "M3AE, plain text too"
+    photos = load_run("photos")
+    assert label(photos, "m3ae-b100-texts") == "M3AE, plain text too"
+    assert label(photos, "clip-b35") == "CLIP, 35 epochs"
 
 
 def test_an_ordering_breaks_at_most_before_its_second_side():

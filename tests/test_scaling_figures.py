@@ -13,7 +13,7 @@ from m3ae.config.load import merge
 from m3ae.config.models import RunSettings
 from m3ae.config.printed import figure_models, figure_rows, printed_models
 from m3ae.evaluate.bootstrap import Interval
-from m3ae.report.claims import Claim, paper_claims
+from m3ae.report.claims import Claim, own_claims, paper_claims
 from m3ae.report.figures import make_figure
 from m3ae.report.seeds import combine
 from m3ae.report.tables import figure_table
@@ -143,6 +143,15 @@ def test_the_orderings_are_the_papers(run):
         assert ("m3ae-l50", f"m3ae-l50-text{share}") in pairs
     assert {("clip-b", "m3ae-b100"), ("supervised-b", "clip-b")} <= pairs
     assert ("m3ae-b100-paired10", "mae-b100") in pairs
+
+
+def test_rows_of_ours_are_judged_where_a_run_has_them():
+    tried = {("clip-b35", "clip-b"), ("clip-b35", "m3ae-b100")}
+    photos, tiny = (
+        {(claim.better, claim.worse) for claim in own_claims(load_run(name))} for name in ("photos", "tiny")
+    )
+    assert tried <= photos
+    assert not tried & tiny
 
 
 # --- the workflow ---

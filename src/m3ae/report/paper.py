@@ -13,8 +13,8 @@ from m3ae.errors import UserError
 
 CELL = ["panel", "row", "model", "metric"]
 COLUMNS = ["figure", *CELL, "version", "value", "grade", "source", "note"]
-OWN = {"texts": "M3AE, plain text too"}
-"""Rows of ours that the paper does not have, by the end of their name."""
+OWN = {"m3ae-b100-texts": "M3AE, plain text too", "clip-b35": "CLIP, 35 epochs"}
+"""Rows of ours that the paper does not have."""
 METHODS = {"m3ae": "M3AE", "mae": "MAE", "clip": "CLIP", "supervised": "Supervised"}
 TITLES = {
     "figure3": "Figure 3: ImageNet linear accuracy (%)",
@@ -70,7 +70,7 @@ def label(run: Run, model: str, panel: str = "") -> str:
         return "untrained"
     found = [number for number in read_numbers() if number["model"] == row]
     here = [number for number in found if number["panel"] == panel]
-    name = str((here or found)[0]["row"]) if found else OWN.get(row.rpartition("-")[2], row)
+    name = str((here or found)[0]["row"]) if found else OWN.get(row, row)
     return f"{name}, seed {seed}" if seed else name
 
 
