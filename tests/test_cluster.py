@@ -81,6 +81,11 @@ def test_the_whole_paper_can_be_planned_for_the_cluster(tmp_path):
         "features": "17",  # and four with their layers
         "clean": "2",
     }
+    resources = dict(re.findall(r"^rule (\w+):.*?^ +resources: ([^\n]*)", text, re.M | re.S))
+    assert {rule for rule, has in resources.items() if "gpu=" in has} == {
+        "pretrain", "features", "features_and_layers", "probe", "more_probes", "all_scores", "changed_images",
+        "attacks",
+    }  # fmt: skip
     line = re.search(r"Shell command: (.* pretrain --run paper --model m3ae-b100 .*)", text)[1]
     assert line.startswith("exec torchrun --standalone --nproc-per-node=8 ")
     assert " --no-python -- m3ae pretrain --run paper --model m3ae-b100 --workers 7 --log " in line

@@ -9,6 +9,7 @@ import yaml
 from m3ae.config import load_run
 from m3ae.config.classes import Classes, read_classes
 from m3ae.config.datasets import REGISTRY, evalset_stage, load_dataset, load_datasets
+from m3ae.data.evalsets.overview import overview
 from m3ae.errors import UserError
 from raw_shards import ROOT, project
 
@@ -118,8 +119,29 @@ def test_the_classes_of_toy_sets_are_those_that_are_drawn():
     assert ENTRIES["toy-scenes"]["labels"] == {**labels, "digit": [*DIGITS[:8]]}
 
 
+def test_the_page_on_data_says_which_run_uses_a_set():
+    page = (ROOT / "data/README.md").read_text(encoding="utf-8")
+    lines = [line.split(" | ") for line in page.splitlines() if line.startswith("| ")]
+    for name, *_, users, _ in overview():
+        cells = [cells for cells in lines if f"`{name}`" in cells[2]]
+        if users != "-" and not name.startswith("toy-"):
+            assert [cells[1] for cells in cells] == [", ".join(f"`{user}`" for user in users.split(", "))], (
+                name
+            )
+
+
+def test_photos_full_reads_what_can_be_downloaded_and_nothing_else():
+    run = load_run("photos-full")
+    assert all(load_dataset(name).get for name in run.eval_datasets)
+    tasks = {task.name: task for task in run.settings.probe.tasks}
+    fixed = {task.name: task for task in load_run("photos").settings.probe.tasks}
+    assert {name: task.dataset + "-subset" for name, task in tasks.items()} == {
+        name: task.dataset for name, task in fixed.items()
+    }
+
+
 def test_every_set_that_a_run_uses_is_in_the_registry_with_its_split():
-    for name in ("tiny", "photos", "paper"):
+    for name in ("tiny", "photos", "photos-full", "paper"):
         for used in load_run(name).eval_splits:
             assert used.split in load_dataset(used.dataset).splits
 
