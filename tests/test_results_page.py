@@ -12,14 +12,15 @@ from m3ae.config import load_run
 from m3ae.evaluate.bootstrap import Interval
 from m3ae.report import evidence
 from m3ae.report.format import rounded
+from m3ae.report.orderings import orderings
 from m3ae.report.seeds import combine, records_by_seed
 from m3ae.report.tables import figure_table
-from m3ae.report.verdicts import DEVIATES, HOLDS, NOT_RESOLVED, orderings
+from m3ae.report.verdicts import FAILS, HOLDS, NOT_RESOLVED
 from small_project import CHECKOUT
 
 README = (CHECKOUT / "README.md").read_text()
 PAGE = (CHECKOUT / "docs/results.md").read_text()
-WORDS = {HOLDS: "holds", DEVIATES: "**does not hold**", NOT_RESOLVED: "not resolved"}
+WORDS = {HOLDS: "holds", FAILS: "**does not hold**", NOT_RESOLVED: "not resolved"}
 ROWS = [
     ("M3AE > MAE, ViT-B, 100 epochs, linear accuracy", "M3AE > MAE", "cifar100", "accuracy"),
     (

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import t as student
+from scipy.stats import ttest_ind
 
 import made_records as made
 from m3ae.config import Run, load_run
@@ -15,9 +16,10 @@ from m3ae.config.printed import figure_models, figure_rows, printed_models
 from m3ae.evaluate.bootstrap import Interval
 from m3ae.report.claims import Claim, own_claims, paper_claims
 from m3ae.report.figures import make_figure
-from m3ae.report.seeds import combine
+from m3ae.report.orderings import seeds
+from m3ae.report.seeds import across, combine
 from m3ae.report.tables import figure_table
-from m3ae.report.verdicts import DEVIATES, HOLDS, NOT_RESOLVED, difference, judge
+from m3ae.report.verdicts import FAILS, HOLDS, NOT_RESOLVED, difference, judge
 from test_workflow import copy_project, planned
 
 PROBE = "probe-digit"
@@ -101,17 +103,48 @@ def test_a_row_with_repeats_shows_the_mean_and_its_seeds(run):
     assert "m3ae-l50-seed43" not in set(figure_table(run, "figure5")["model"])
 
 
-def test_differences_are_paired_seed_by_seed(run):
-    run = with_repeats(run, {"m3ae-l50": [43, 44], "mae-l50": [43]})
-    for model, share in (
-        ("m3ae-l50", 0.50), ("m3ae-l50-seed43", 0.60), ("m3ae-l50-seed44", 0.9),
-        ("mae-l50", 0.40), ("mae-l50-seed43", 0.50),
-    ):  # fmt: skip
-        made.write_probe(run, model, "digit", made.hits(share))
-    claim = Claim("figure4", "size", "m3ae-l50", "mae-l50", PROBE, "accuracy")
-    found = difference(run, claim)
-    assert found.value == pytest.approx(10.0)  # seed 44 has no partner
+SEEDED = Claim("figure4", "size", "m3ae-l50", "mae-l50", PROBE, "accuracy")
+
+
+def with_seeds(run, m3ae, mae):
+    """A run whose M3AE and MAE (ViT-L, 50 epochs) have these shares of hits, from seed 42 on."""
+    sides = {"m3ae-l50": m3ae, "mae-l50": mae}
+    run = with_repeats(run, {row: [*range(43, 42 + len(shares))] for row, shares in sides.items()})
+    for row, shares in sides.items():
+        for model, share in zip([row, *run.repeats_of(row)], shares, strict=True):
+            made.write_probe(run, model, "digit", made.hits(share))
+    return run
+
+
+def test_differences_of_the_same_seeds_are_paired_seed_by_seed(run):
+    run = with_seeds(run, [0.50, 0.60, 0.90], [0.40, 0.50, 0.80])  # always 10 points
+    found = difference(run, SEEDED)
+    assert found.value == pytest.approx(10.0)
+    assert found.high - found.low < 10  # nothing of the 40 points between seeds
+    assert seeds(run, SEEDED) == "42 43 44"
     assert judge(found) == HOLDS
+
+
+def test_no_seed_is_left_out_where_the_other_row_does_not_have_it(run):
+    """As in the tables: the mean of three seeds minus one. Three far apart leave the ordering open."""
+    run = with_seeds(run, [0.50, 0.60, 0.90], [0.40])
+    found = difference(run, SEEDED)
+    assert found.value == pytest.approx(100 * (2.0 / 3 - 0.4))
+    shares = np.array([50.0, 60.0, 90.0])
+    assert (found.high - found.low) / 2 > student.ppf(0.975, 2) * shares.std(ddof=1) / math.sqrt(3)
+    assert seeds(run, SEEDED) == "42 43 44 | 42"
+    assert judge(found) == NOT_RESOLVED
+    assert judge(difference(with_seeds(run, [0.50], [0.40]), SEEDED)) == HOLDS
+
+
+def test_seeds_of_two_rows_that_are_no_pairs_have_welchs_interval():
+    rng = np.random.default_rng(0)
+    one, other = rng.normal(60, 3, 3), rng.normal(50, 1, 2)
+    found = across([[Interval(a - b, a - b, a - b) for b in other] for a in one], 0.95)
+    expected = ttest_ind(one, other, equal_var=False).confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    alone = across([[Interval(a - 50.0, a - 51.0, a - 49.0)] for a in one], 0.95)
+    assert alone == pytest.approx(combine([Interval(a - 50.0, a - 51.0, a - 49.0) for a in one], 0.95))
 
 
 def test_repeats_are_models_with_a_seed_of_their_own(run):
@@ -126,7 +159,7 @@ def test_repeats_are_models_with_a_seed_of_their_own(run):
 
 
 @pytest.mark.parametrize(("better", "worse", "verdict"), [
-    (0.60, 0.40, HOLDS), (0.40, 0.60, DEVIATES), (0.500, 0.495, NOT_RESOLVED),
+    (0.60, 0.40, HOLDS), (0.40, 0.60, FAILS), (0.500, 0.495, NOT_RESOLVED),
 ])  # fmt: skip
 def test_each_of_the_papers_orderings_gets_the_verdict_that_its_records_give(run, better, worse, verdict):
     for claim in (claim for claim in paper_claims(run) if claim.metric == "accuracy"):

@@ -246,6 +246,7 @@ rule report:
         pages=expand("reports/{run}/{page}.html", run=run.name, page=PAGE_NAMES),
         notebook=f"reports/{run.name}/report.ipynb",
         summary=f"reports/{run.name}/summary.json",
+        orderings=multiext(f"reports/{run.name}/orderings", ".csv", ".md"),
     log:
         f"logs/{run.name}/report.log",
     params:

@@ -134,4 +134,5 @@ def report(run: Run) -> Job:
     read += [run.paths.manifest(split) for split in ("train", "heldout")] + [TEMPLATE]
     pages = [run.paths.reports / f"{page}.html" for page in PAGE_NAMES]
     made = [*pages, run.paths.reports / "report.ipynb", run.paths.reports / "summary.json"]
+    made += [run.paths.reports / f"orderings{ending}" for ending in TABLE[:2]]
     return target_job(run, "report", read, (), made)

@@ -7,8 +7,9 @@ from m3ae.config import Run
 from m3ae.report.check import GONE, OK, OUTSIDE, Line
 from m3ae.report.claims import claims
 from m3ae.report.format import NOTHING, interval, signed
+from m3ae.report.orderings import ordering
 from m3ae.report.paper import TITLES
-from m3ae.report.verdicts import NOT_RUN, ordering
+from m3ae.report.verdicts import NOT_RUN
 
 COLUMNS = ("cell", "paper", "reference", "ours", "difference", "tolerance", "ok")
 NAMED = 5
@@ -29,7 +30,7 @@ def in_words(run: Run, lines: list[Line], *, whole: bool) -> str:
     numbers = tabulate(map(row, shown), headers=COLUMNS, tablefmt="github", disable_numparse=True)
     orders = tabulate(
         order_rows(run),
-        headers=("ordering", "measured on", "paper", "ours", "interval", "verdict"),
+        headers=("ordering", "measured on", "paper", "ours", "interval", "seeds", "verdict"),
         tablefmt="github",
         disable_numparse=True,
     )
@@ -57,8 +58,9 @@ def order_rows(run: Run) -> Iterator[list[str]]:
     """The paper's orderings and ours, with the verdict of the paired interval."""
     for claim in claims(run):
         found = ordering(run, claim)
-        numbers = [signed(found["paper"]), signed(found["difference"]), interval(found["low"], found["high"])]
-        yield [found["ordering"], claim.stage, *numbers, found["verdict"]]
+        numbers = [signed(found["paper_v1"]), signed(found["difference"])]
+        ends, seeds = interval(found["low"], found["high"]), found["seeds"] or NOTHING
+        yield [found["ordering"], claim.stage, *numbers, ends, seeds, found["verdict"]]
 
 
 def count(run: Run, lines: list[Line]) -> str:

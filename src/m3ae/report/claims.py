@@ -19,7 +19,7 @@ class Claim:
     source: str
     """`figure3`, `figure6`, or `ours`."""
     panel: str
-    """The printed cells that it judges (a panel of that figure); empty if it judges none."""
+    """The printed cells that it judges: those of its two models in a panel of that figure; empty: none."""
     better: str
     worse: str
     stage: str
@@ -37,11 +37,11 @@ def paper_claims(run: Run) -> Iterator[Claim]:
     """What every version of the paper shows in Figures 3 to 6, on this run's first task and pair."""
     probe, ood = f"probe-{run.tasks[0]}", f"ood-{run.ood_pairs[0]}"
     yield Claim("figure3", "method", M3AE, MAE, probe, "accuracy")
-    for fewer, more in pairwise(PAIRED):
+    for fewer, more in [*pairwise(PAIRED), (PAIRED[0], PAIRED[-1])]:
         yield Claim("figure3", "paired share", more, fewer, probe, "accuracy")
-    yield Claim("figure3", "", PAIRED[0], MAE, probe, "accuracy")
-    yield Claim("figure3", "", CLIP, M3AE, probe, "accuracy")
-    yield Claim("figure3", "", "supervised-b", CLIP, probe, "accuracy")
+    yield Claim("figure3", "paired share", PAIRED[0], MAE, probe, "accuracy")
+    yield Claim("figure3", "method", CLIP, M3AE, probe, "accuracy")
+    yield Claim("figure3", "method", "supervised-b", CLIP, probe, "accuracy")
     for model in LONGER:
         yield Claim("figure4", "epochs", f"m3ae-{model}", f"mae-{model}", probe, "accuracy")
     for model in LARGER:

@@ -17,7 +17,7 @@ from m3ae.report.paper import label
 from m3ae.report.results import find_record
 from m3ae.report.subjects import subject
 from m3ae.report.tables import measured
-from m3ae.report.verdicts import DEVIATES, HOLDS, judge
+from m3ae.report.verdicts import FAILS, HOLDS, judge
 
 # what is asked, the model's metric, the baseline's, the paired gain (above 0: the model is better)
 QUESTIONS = [
@@ -74,7 +74,7 @@ def answer(value: Metric, baseline: Metric, gain: Metric) -> str:
     numbers = f"{value.value:.{digits}f}{unit} {what}, against {baseline.value:.{digits}f}{unit}."
     if verdict == HOLDS:
         return f"Yes: {numbers}"
-    return f"No, it is worse: {numbers}" if verdict == DEVIATES else "Not resolved: the interval contains 0."
+    return f"No, it is worse: {numbers}" if verdict == FAILS else "Not resolved: the interval contains 0."
 
 
 def probe_table(run: Run) -> str:

@@ -7,11 +7,12 @@ from m3ae.config.load import read_layers
 from m3ae.records import HASH, Record, content_hash
 from m3ae.report.cells import Cell
 from m3ae.report.claims import Claim
+from m3ae.report.orderings import ordering
 from m3ae.report.paper import label
 from m3ae.report.results import find_record, record_path
 from m3ae.report.seeds import records_by_seed
 from m3ae.report.tables import measured, printed_row
-from m3ae.report.verdicts import NOT_RUN, ordering
+from m3ae.report.verdicts import NOT_RUN
 
 BEFORE = ("pretrain", "features")
 """The stages that every number goes through, where they were run."""
@@ -64,8 +65,7 @@ def of_ordering(run: Run, claim: Claim) -> dict[str, Any]:
     row = ordering(run, claim)
     found = row["difference"] is not None
     ours = {"value": row["difference"], "low": row["low"], "high": row["high"]} if found else None
-    difference = {} if row["paper"] is None else {"v1": row["paper"]}
-    return {"title": row["ordering"], "ours": ours, "paper": difference, "verdict": row["verdict"]}
+    return {"title": row["ordering"], "ours": ours, "paper": paper(row), "verdict": row["verdict"]}
 
 
 def paper(row: dict[str, Any]) -> dict[str, float]:

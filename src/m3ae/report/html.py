@@ -18,6 +18,7 @@ VERDICTS = {
     "reproduced": "good",
     "ordering holds": "good",
     "deviates": "bad",
+    "ordering does not hold": "bad",
     "not resolved": "open",
     "not compared": "none",
     "not run": "none",

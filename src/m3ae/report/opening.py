@@ -9,11 +9,11 @@ from m3ae.config import Run
 from m3ae.report import html
 from m3ae.report.claims import M3AE, MAE
 from m3ae.report.format import interval, signed
-from m3ae.report.ledger import LEDGER_FIGURES, METRICS
+from m3ae.report.ledger import LEDGER_FIGURES
+from m3ae.report.orderings import measured_on, orderings
 from m3ae.report.paper import label
-from m3ae.report.subjects import subject
 from m3ae.report.tables import OURS, figure_table
-from m3ae.report.verdicts import NOT_RUN, orderings
+from m3ae.report.verdicts import NOT_RUN
 
 
 def title(run: Run) -> str:
@@ -84,8 +84,8 @@ def findings(run: Run) -> Markup:
     heads = found[found["ordering"] == f"{label(run, M3AE)} > {label(run, MAE)}"].to_dict("records")
     rows = [
         {
-            "measured on": f"{subject(row['subject'] or 'concepts of captions')}, {METRICS[row['metric']]}",
-            "the paper": signed(row["paper"]),
+            "measured on": measured_on(row),
+            "the paper": signed(row["paper_v1"]),
             "this run": signed(row["difference"]),
             "interval": interval(row["low"], row["high"]),
             "verdict": html.verdict(row["verdict"]),

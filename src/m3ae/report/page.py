@@ -9,8 +9,8 @@ from m3ae.report.cells import figure_cells
 from m3ae.report.describe import describe
 from m3ae.report.differences import differences
 from m3ae.report.format import NOTHING, interval, rounded
-from m3ae.report.ledger import METRICS
 from m3ae.report.markdown import readable, what
+from m3ae.report.orderings import METRICS
 from m3ae.report.paper import label
 from m3ae.report.subjects import subject
 from m3ae.report.tables import OURS, figure_table, first_subject

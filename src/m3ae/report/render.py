@@ -7,6 +7,7 @@ from m3ae.config.pages import PAGE_NAMES
 from m3ae.errors import UserError
 from m3ae.files import write_text
 from m3ae.report.kernel import NOTEBOOK, execute
+from m3ae.report.orderings import write_orderings
 from m3ae.report.site import converted
 from m3ae.report.summary import write_summary
 
@@ -18,11 +19,12 @@ PAGE = "page"
 
 
 def render_report(run: Run, *, code: bool = False) -> None:
-    """Write the pages (with the cells' ``code`` on request), ``report.ipynb`` and ``summary.json``."""
+    """Write the pages (with the cells' ``code`` on request), their notebook, the summary, all orderings."""
     import nbformat
 
     notebook = execute(run)
     write_summary(run)
+    write_orderings(run)
     write_text(run.paths.reports / "report.ipynb", nbformat.writes(notebook) + "\n")
     for name, page in pages_of(notebook).items():
         write_text(run.paths.reports / f"{name}.html", converted(run, name, page, code=code))

@@ -2,23 +2,22 @@
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from m3ae.config import Run
 from m3ae.evaluate.bootstrap import Interval, interval_of_auroc_difference, interval_of_difference
 from m3ae.evaluate.precision import by_image, interval_of_precision
 from m3ae.records import Items, Metric
 from m3ae.report.claims import Claim, claims
-from m3ae.report.paper import label, printed_cells
 from m3ae.report.remembered import remembered
-from m3ae.report.seeds import combine, records_by_seed
+from m3ae.report.seeds import across, combine, records_by_seed
 
-if TYPE_CHECKING:
-    from pandas import DataFrame
-
-REPRODUCED, HOLDS, DEVIATES = "reproduced", "ordering holds", "deviates"
-NOT_RESOLVED, NOT_RUN, NOT_COMPARED = "not resolved", "not run", "not compared"
-WEAKEST_FIRST = [DEVIATES, NOT_RESOLVED, HOLDS]
+REPRODUCED, DEVIATES = "reproduced", "deviates"
+"""Of a number that can be compared with the paper's."""
+HOLDS, FAILS, NOT_RESOLVED = "ordering holds", "ordering does not hold", "not resolved"
+"""Of an ordering."""
+NOT_RUN, NOT_COMPARED = "not run", "not compared"
+WEAKEST_FIRST = [FAILS, NOT_RESOLVED, HOLDS]
 ITEMS = (("correct",), ("labels", "scores", "images"), ("in", "out"))
 """Names of a metric's per-item values: of an accuracy, of a mean average precision, of an AUROC."""
 Packed = tuple[Items, ...]
@@ -49,16 +48,29 @@ def judge(found: Interval | None) -> str:
         return NOT_RUN
     if found.low > 0:
         return HOLDS
-    return DEVIATES if found.high < 0 else NOT_RESOLVED
+    return FAILS if found.high < 0 else NOT_RESOLVED
 
 
 def difference(run: Run, claim: Claim) -> Interval | None:
-    """Better minus worse over the same test items (percentage points); None if either was not run."""
-    sides = [metrics_by_seed(run, model, claim) for model in (claim.better, claim.worse)]
+    """Better minus worse over the same test items (percentage points); None if either was not run.
+
+    Where both have the same seeds, seed by seed; else every seed of one against every seed of the other.
+    """
+    better, worse = sides(run, claim)
+    if not (better and worse):
+        return None
     statistics = run.settings.statistics
     drawn = (statistics.draws, statistics.confidence, run.settings.seed)
-    found = [paired(*pair, *drawn) for pair in pairs_of_seeds(*sides)]
-    return combine(found, statistics.confidence) if found else None
+    if better.keys() == worse.keys():
+        found = [paired(better[seed], worse[seed], *drawn) for seed in better]
+        return combine(found, statistics.confidence)
+    grid = [[paired(one, other, *drawn) for other in worse.values()] for one in better.values()]
+    return across(grid, statistics.confidence)
+
+
+def sides(run: Run, claim: Claim) -> tuple[dict[int, Packed], dict[int, Packed]]:
+    """The items of the better and of the worse model, by the seed of pre-training."""
+    return metrics_by_seed(run, claim.better, claim), metrics_by_seed(run, claim.worse, claim)
 
 
 def metrics_by_seed(run: Run, model: str, claim: Claim) -> dict[int, Packed]:
@@ -79,14 +91,6 @@ def packed(metric: Metric) -> Packed:
     return tuple(metric.items[name] for name in names)
 
 
-def pairs_of_seeds(better: dict[int, Packed], worse: dict[int, Packed]) -> list[tuple[Packed, Packed]]:
-    """Pairs of the seeds that both have; where they have none in common, the first of each."""
-    common = [(better[seed], worse[seed]) for seed in better if seed in worse]
-    if not common and better and worse:
-        return [(next(iter(better.values())), next(iter(worse.values())))]
-    return common
-
-
 @lru_cache(maxsize=256)
 @remembered
 def paired(better: Packed, worse: Packed, draws: int, confidence: float, seed: int) -> Interval:
@@ -99,41 +103,3 @@ def paired(better: Packed, worse: Packed, draws: int, confidence: float, seed: i
         labels, *scores = (by_image(values, images) for values in (a[0].astype(bool), a[1], b[1]))
         return interval_of_precision(labels, scores, [1.0, -1.0], draws, confidence, seed).times(100)
     return interval_of_auroc_difference((a[0], a[1]), (b[0], b[1]), draws, confidence, seed).times(100)
-
-
-def orderings(run: Run) -> "DataFrame":
-    """All orderings, the paper's first.
-
-    Columns: source (``figure3``, ``figure6``, ``ours``), ordering, subject (our task or pair), metric,
-    paper (its difference in v1, empty for ours), difference, low, high (percentage points), verdict.
-    """
-    import pandas as pd
-
-    return pd.DataFrame([ordering(run, claim) for claim in claims(run)])
-
-
-def ordering(run: Run, claim: Claim) -> dict[str, Any]:
-    """One row of ``orderings``."""
-    found = difference(run, claim)
-    value, low, high = (round(number, 4) for number in found) if found else (None, None, None)
-    return {
-        "source": claim.source,
-        "ordering": f"{label(run, claim.better, claim.panel)} > {label(run, claim.worse, claim.panel)}",
-        "subject": claim.stage.partition("-")[2],
-        "metric": claim.metric,
-        "paper": paper_difference(claim),
-        "difference": value,
-        "low": low,
-        "high": high,
-        "verdict": judge(found),
-    }
-
-
-def paper_difference(claim: Claim) -> float | None:
-    """Better minus worse as the paper prints them (v1, percentage points)."""
-    if claim.source == "ours":
-        return None
-    cells = printed_cells(claim.source)
-    measured = [cell for cell in cells if cell["metric"] == claim.metric]
-    values = {cell["model"]: cell["paper_v1"] for cell in measured or cells}
-    return round(values[claim.better] - values[claim.worse], 3)
