@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 NAME = "curves"
 LOSSES = {
     "image_loss": "image loss (hidden patches)",
-    "text_loss": "text loss (hidden words)",
+    "text_loss": "text loss (hidden words; a sample without caption counts as 0)",
     "contrastive_loss": "contrastive loss (CLIP)",
     "classification_loss": "classification loss (supervised)",
 }

@@ -82,9 +82,11 @@ def wide(run: Run, rows: pd.DataFrame, paired: dict[tuple[str, str], Interval]) 
 def describe(run: Run, name: str, table: pd.DataFrame) -> str:
     """The chart in words, for those who cannot see it."""
     shown = in_chart(name, table)
+    models = list(dict.fromkeys(shown["model"]))
+    shared = shown[shown.groupby(["panel", "metric"])["model"].transform("nunique") == len(models)]
     means = [
-        f"{label(run, model)} {rounded(shown.loc[shown['model'] == model, 'ours'].mean())}"
-        for model in dict.fromkeys(shown["model"])
+        f"{label(run, model)} {rounded(shared.loc[shared['model'] == model, 'ours'].mean())}"
+        for model in models
     ]
-    told = f"means over all that is shown: {'; '.join(means)}" if means else "nothing was run"
+    told = f"means over what all of them have: {'; '.join(means)}" if means else "nothing was run"
     return f"{TARGETS[name].title}, {TARGETS[name].axis}; {told}."

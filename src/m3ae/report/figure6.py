@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from m3ae.config import Run
-from m3ae.config.printed import baselines
+from m3ae.config.printed import baselines, printed_models
 from m3ae.records import Metric
 from m3ae.report import style
 from m3ae.report.format import absent, interval, percent, rounded
@@ -40,14 +40,15 @@ def make_figure6(run: Run) -> None:
 
 
 def shown(run: Run, table: pd.DataFrame) -> pd.DataFrame:
-    """The printed cells, and the same of the baselines: one row per histogram."""
+    """The printed cells, and the same of the baselines of Figure 3: one row per histogram."""
     printed, pair = table[table["panel"] != OURS], run.ood_pairs[0]
     panels = dict(zip(printed["metric"], printed["panel"], strict=True))
+    beside = [row for row in baselines(run) if row in printed_models("figure3")]
     own = [
         row | {"metric": metric, "panel": panel}
         for metric, panel in panels.items()
         for row in table[table["metric"] == f"{pair}_{metric}"].to_dict("records")
-        if row["model"] in baselines(run)
+        if row["model"] in beside
     ]
     return pd.concat([printed, pd.DataFrame(own, columns=table.columns).astype(printed.dtypes)])
 
@@ -83,10 +84,12 @@ def add_legend(figure: "Figure", run: Run) -> None:
 
 
 def caption(cell: dict[Hashable, Any]) -> str:
-    """AUROC with its interval, and the paper's beneath."""
+    """AUROC with its interval, the paper's beneath; which seed is drawn where it is of several."""
     ours = f"AUROC {rounded(cell['ours'])} {interval(cell['low'], cell['high'])}"
     paper = "not in the paper" if absent(cell["paper_v1"]) else f"paper, CIFAR: {percent(cell['paper_v1'])}"
-    return f"{ours.removesuffix(' -')}\n{paper}"
+    first, *further = str(cell["seeds"]).split()
+    drawn = f" · of {1 + len(further)} seeds, drawn: {first}" if further else ""
+    return f"{ours.removesuffix(' -')}\n{paper}{drawn}"
 
 
 def scores(run: Run, model: str, metric: str) -> Metric | None:

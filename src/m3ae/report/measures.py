@@ -14,7 +14,7 @@ WORDS = {
     "logistic": "logistic regression",
     "knn": "nearest neighbours",
     "linear": "linear probe",
-    "linear_selected_on_test": "linear probe, best test epoch",
+    "linear_selected_on_test": "linear probe, best test epoch (whole test batches)",
     "finetuned": "fine-tuned",
     "concepts_image": "concepts: image alone",
     "concepts_text": "concepts: caption alone",
