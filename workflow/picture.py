@@ -15,10 +15,12 @@ PARTS = {
     "pretrain": ("pre-training", "#D55E00", "#F0935C"),
     "evaluate": ("frozen encoders, for the figures", "#00795A", "#2FC497"),
     "extended": ("beyond the figures", "#A4507F", "#E29CC4"),
+    "pictures": ("attention and classes", "#8C2D04", "#E8A27C"),
     "report": ("figures and pages", "#5F5F5F", "#B5B5B5"),
+    "check": ("against the paper and the reference", "#7A6A00", "#D9C94A"),
 }
 """Files of workflow/rules: what they do, and their colour on light and on dark ground."""
-OTHER = ("other rules", "#7A6A00", "#D9C94A")
+OTHER = ("other rules", "#1b1b1b", "#ececec")
 
 
 def drawing(graph: dict[str, Any]) -> str:
