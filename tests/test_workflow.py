@@ -53,7 +53,7 @@ def project(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize(("name", "models"), [("tiny", 21), ("photos", 34), ("paper", 21)])
+@pytest.mark.parametrize(("name", "models"), [("tiny", 21), ("photos", 35), ("paper", 21)])
 def test_the_whole_of_each_run_can_be_planned(tmp_path, monkeypatch, name, models):
     copy_project(tmp_path)
     monkeypatch.chdir(tmp_path)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, ValidatorFunctionWrapHandler, WrapValidator, model_validator
 
 from m3ae.config.base import Count, Positive, Settings
 from m3ae.config.data import Data
@@ -13,6 +13,17 @@ from m3ae.config.language import Language
 from m3ae.config.pictures import Attended, Clusters
 from m3ae.config.rows import settings_of_row
 from m3ae.config.training import Architecture, Clip, Heldout, Model, Pretrain, Supervised
+
+
+def every_model(rows: object, check: ValidatorFunctionWrapHandler, info: ValidationInfo) -> list[str]:
+    """The rows as given; for null all of `models`, the untrained, which is their floor, last."""
+    models: dict[str, Model] = info.data.get("models", {})  # empty where a line of them is wrong
+    made: list[str] = sorted(models, key=lambda row: models[row].epochs == 0) if rows is None else check(rows)
+    return made
+
+
+Names = Annotated[list[str], Field(min_length=1)]
+Rows = Annotated[Names, WrapValidator(every_model, json_schema_input_type=Names | None)]
 
 
 class RunSettings(Settings):
@@ -34,9 +45,9 @@ class RunSettings(Settings):
     clip: Clip
     supervised: Supervised
     models: dict[str, Model]
-    """The grid: every row of the paper's tables, and ours."""
-    rows: Annotated[list[str], Field(min_length=1)]
-    """The models that this run makes; the other cells stay "-"."""
+    """The grid: every row of the paper's tables, and ours; each line is a model that the run makes."""
+    rows: Rows
+    """Null makes every one of `models`; a list of names makes these alone, and other cells stay "-"."""
     repeats: dict[str, list[Count]]
     """Further seeds of pre-training, by row: its cells get an interval over seeds. Of no other row."""
     heldout: Heldout
