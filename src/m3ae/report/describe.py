@@ -3,6 +3,7 @@
 import pandas as pd
 
 from m3ae.config import Run
+from m3ae.config.printed import varied
 from m3ae.report.format import percent, rounded
 from m3ae.report.paper import label
 from m3ae.report.subjects import task
@@ -10,8 +11,10 @@ from m3ae.report.tables import OURS
 
 
 def describe(run: Run, table: pd.DataFrame) -> str:
-    """Every printed model with its value, and the paper's."""
-    cells = table[table["panel"] != OURS].drop_duplicates("model")
+    """Every model on the chart's axes with its value, and the paper's where it prints one."""
+    first = table["metric"] == f"{run.tasks[0]}_accuracy"
+    on_axis = table["model"].map(lambda model: varied(run, model) is not None)
+    cells = table[(table["panel"] != OURS) | (first & on_axis)].drop_duplicates("model")
     values = [
         f"{label(run, cell['model'], cell['panel'])} {rounded(cell['ours'])} "
         f"(paper {percent(cell['paper_v1'])})"

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from m3ae.config import Run
+from m3ae.config.printed import printed_paired_share
 from m3ae.report import style, subjects
 from m3ae.report.describe import describe
 from m3ae.report.format import absent, percent, rounded
 from m3ae.report.markdown import write_table
 from m3ae.report.names import place_names
 from m3ae.report.paper import method
-from m3ae.report.tables import OURS, figure_table
+from m3ae.report.tables import OURS, axis_cells, figure_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,25 +43,23 @@ def make_figure3(run: Run) -> None:
 
 
 def points(run: Run, table: pd.DataFrame) -> pd.DataFrame:
-    """One row per printed model: method, x (share of pairs), paper (v1), later (v3), ours, low, high.
+    """One row per model on the axis: method, x (share of pairs), printed_x (the paper's share, nan for rows
+    that it does not have), paper (v1), later (v3), ours, low, high.
 
     ``again`` is the later version's number where it prints the model a second time.
     """
-    printed = table[table["panel"] != OURS]
-    cells = printed.drop_duplicates("model")
-    again = printed.groupby("model")["paper_v3"].last().astype(float)
-    methods = [method(run, model) for model in cells["model"]]
+    cells = axis_cells(run, table, NAME).drop_duplicates("model")
+    again = table[table["panel"] != OURS].groupby("model")["paper_v3"].last().astype(float)
     numbers = cells[["paper_v1", "paper_v3", "ours", "low", "high"]].astype(float)
     numbers = numbers.rename(columns={"paper_v1": "paper", "paper_v3": "later"})
-    shares = [paired_share(run, model) for model in cells["model"]]
     numbers["again"] = cells["model"].map(again)
-    return numbers.assign(method=methods, x=shares).sort_values("x", kind="stable")
-
-
-def paired_share(run: Run, model: str) -> float:
-    """Where the paper puts a model: CLIP needs all captions, MAE and supervised training none."""
-    name = method(run, model)
-    return run.model(model).paired_share if name == "M3AE" else float(name == "CLIP")
+    numbers["method"] = [method(run, model) for model in cells["model"]]
+    reads = numbers["method"].isin(["M3AE", "CLIP"])  # the others stand where no image has a caption
+    ours = cells["model"].map(lambda model: run.model(model).paired_share)
+    printed = cells["model"].map(printed_paired_share)
+    numbers["x"] = ours.where(reads, 0.0)
+    numbers["printed_x"] = printed.where(reads, 0.0).where(cells["panel"] != OURS)
+    return numbers.sort_values("x", kind="stable")
 
 
 def untrained_accuracy(run: Run, table: pd.DataFrame) -> float | None:
@@ -91,7 +90,7 @@ def draw(run: Run, cells: pd.DataFrame, untrained: float | None) -> "Figure":
     if not shared:
         ours.set_title("This run", loc="left", fontweight="bold")
         paper.set_title("The paper (v1): ImageNet", loc="left", color=style.GREY)
-    lay_out(figure, names)
+    lay_out(figure, names, sorted({*SHARES, *cells["x"]}))
     return figure
 
 
@@ -108,7 +107,8 @@ def draw_ours(axes: "Axes", cells: pd.DataFrame, *, with_paper: bool) -> list[An
         axes.errorbar(
             x + BESIDE.get(name, 0.0), ours, yerr=[ours - low, high - ours], linewidth=1.8, capsize=4, **look
         )
-        paper = f", paper {percent(rows['paper'].iloc[-1])}" if with_paper else ""
+        printed = rows["paper"].iloc[-1]
+        paper = f", paper {percent(printed)}" if with_paper and not absent(printed) else ""
         names.append(name_point(axes, rows, "ours", f"{name} {rounded(ours[-1])}{paper}", look["color"]))
     for x in sorted(set(cells["x"]) - set(measured["x"])):
         axes.annotate("-", (x, 0), (0, 4), xycoords=axes.get_xaxis_transform(), **DASH)
@@ -121,7 +121,8 @@ def draw_paper(axes: "Axes", cells: pd.DataFrame, *, unnamed: set[str]) -> list[
     Returns the names.
     """
     names = []
-    for name, rows in by_method(cells):
+    known = cells.dropna(subset="printed_x").sort_values("printed_x", kind="stable")
+    for name, rows in by_method(known.assign(x=known["printed_x"])):
         look: dict[str, Any] = {"color": style.COLOURS[name], "marker": style.MARKERS[name], "markersize": 7}
         axes.plot(rows["x"], rows["paper"], linestyle="--", linewidth=1.2, markerfacecolor="white", **look)
         for column in ("later", "again"):
@@ -167,12 +168,12 @@ def annotate(axes: "Axes", text: str, point: tuple[float, float], colour: str) -
     )
 
 
-def lay_out(figure: "Figure", names: list[Any]) -> None:
+def lay_out(figure: "Figure", names: list[Any], shares: list[float]) -> None:
     """The paper's horizontal axis in every panel, and each name where it covers nothing."""
     figure.supxlabel("images that keep their caption (%)", fontsize=12)
     for axes in figure.axes:
         axes.set(xlim=(-0.08, 1.08))
-        axes.set_xticks(SHARES, [f"{share * 100:.0f}" for share in SHARES], fontsize=10)
+        axes.set_xticks(shares, [f"{100 * share:g}" for share in shares], fontsize=10)
         axes.margins(y=0.15)
     figure.draw_without_rendering()  # only now is it known where the points lie
     for axes in figure.axes:

@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from m3ae.config import Run
+from m3ae.config.printed import printed_models, printed_setting
 from m3ae.report import style, subjects
 from m3ae.report.describe import describe
 from m3ae.report.format import absent, percent, rounded
 from m3ae.report.markdown import write_table
 from m3ae.report.paper import method
-from m3ae.report.tables import figure_table
+from m3ae.report.tables import OURS, axis_cells, figure_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,7 +38,7 @@ def draw(run: Run, table: pd.DataFrame) -> "Figure":
     figure = style.new_figure(run, height=3.8 if comparable else 6.2)
     grid = figure.subplots(1 if comparable else 2, 2, sharey="row", squeeze=False)
     for column, (panel, title) in enumerate(PANELS.items()):
-        cells = table[table["panel"] == panel].to_dict("records")
+        cells = axis_cells(run, table, NAME, panel).to_dict("records")
         for row, axes in enumerate(grid[:, column]):
             draw_bars(axes, run, panel, cells, ours=row == 0)
             if comparable:
@@ -63,18 +64,37 @@ def place(run: Run, panel: str, cell: dict[Any, Any], names: list[str]) -> tuple
     return kind, names.index(group(run, panel, cell["model"])) + (METHODS.index(kind) - 0.5) * BAR
 
 
+def groups(run: Run, panel: str, cells: list[dict[Any, Any]]) -> list[str]:
+    """The names under all pairs of bars: lengths by number, sizes as the table has them."""
+    names = list(dict.fromkeys(group(run, panel, cell["model"]) for cell in cells))
+    return sorted(names, key=float) if panel == "epochs" else names
+
+
 def group(run: Run, panel: str, model: str) -> str:
     """The name under a pair of bars: epochs as the paper counts them, or the size."""
+    if model in printed_models(NAME, panel):
+        stated = printed_setting(model, panel)
+        return f"ViT-{stated}" if panel == "size" else stated
     row = run.model(model)
-    return f"ViT-{row.size.upper()}" if panel == "size" else model.rpartition("-l")[2]
+    return f"ViT-{row.size.upper()}" if panel == "size" else f"{row.epochs * stretch(run):g}"
+
+
+def stretch(run: Run) -> float:
+    """The paper's epochs for one of this run, where it trains in the paper's proportions; else 1."""
+    models = run.settings.models
+    printed = [name for name in printed_models(NAME, "epochs") if name in models and models[name].epochs]
+    found = {float(printed_setting(name, "epochs")) / models[name].epochs for name in printed}
+    return found.pop() if len(found) == 1 else 1.0
 
 
 def draw_bars(axes: "Axes", run: Run, panel: str, cells: list[dict[Any, Any]], *, ours: bool) -> None:
     """A bar for each cell, ours with its interval; "-" where nothing was run."""
-    names = list(dict.fromkeys(group(run, panel, cell["model"]) for cell in cells))
+    names = groups(run, panel, cells)
     for cell in cells:
         kind, x = place(run, panel, cell, names)
         value, colour = cell["ours" if ours else "paper_v1"], style.COLOURS[kind]
+        if absent(value) and not ours and cell["panel"] == OURS:
+            continue  # the paper has no such model
         if absent(value):
             dash: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "fontsize": 18}
             axes.annotate("-", (x, 0), (0, 3), color=style.GREY, **dash)
@@ -93,7 +113,7 @@ def draw_bars(axes: "Axes", run: Run, panel: str, cells: list[dict[Any, Any]], *
 
 def mark_paper(axes: "Axes", run: Run, panel: str, cells: list[dict[Any, Any]]) -> None:
     """The paper's values as hollow marks over our bars."""
-    names = list(dict.fromkeys(group(run, panel, cell["model"]) for cell in cells))
+    names = groups(run, panel, cells)
     for cell in cells:
         kind, x = place(run, panel, cell, names)
         look: dict[str, Any] = {"color": style.COLOURS[kind], "marker": style.MARKERS[kind]}

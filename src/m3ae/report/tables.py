@@ -1,15 +1,16 @@
 """A figure's numbers as a tidy table: the paper's cells, ours beside them, and our own rows below."""
 
 from collections.abc import Iterator
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from m3ae.config import Run
-from m3ae.config.printed import figure_rows
+from m3ae.config.printed import as_printed, figure_rows, own_rows
 from m3ae.evaluate.bootstrap import Interval
 from m3ae.report.paper import printed_cells
 from m3ae.report.results import record_path
 from m3ae.report.seeds import combine, records_by_seed
-from m3ae.report.verdicts import cell_verdict
+from m3ae.report.verdicts import NOT_COMPARED, cell_verdict
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -39,8 +40,11 @@ def figure_table(run: Run, figure: str) -> "DataFrame":
 
 
 def printed_row(run: Run, figure: str, cell: dict[str, Any]) -> dict[str, Any]:
-    """A printed cell with ours beside it, and the verdict."""
-    ours = measured(run, cell["model"], *first_subject(run, figure, cell["metric"]))
+    """A printed cell with ours beside it, and the verdict: none on a row that is no longer the paper's."""
+    model = cell["model"]
+    ours = measured(run, model, *first_subject(run, figure, cell["metric"]))
+    if ours and not as_printed(run, model):
+        return {**cell, **ours, "verdict": NOT_COMPARED}
     return {**cell, **ours, "verdict": cell_verdict(run, figure, cell, ours.get("ours"))}
 
 
@@ -52,19 +56,25 @@ def first_subject(run: Run, figure: str, metric: str) -> tuple[str, str]:
 
 
 def own_cells(run: Run, figure: str, printed: list[str]) -> Iterator[tuple[str, str, str, str]]:
-    """Model, record, metric and its name in the table, of all rows that the paper does not print."""
-    if figure not in ("figure3", "figure6"):
-        return
-    shown = figure_rows(run, figure)
-    probe = figure == "figure3"
-    prefix, subjects = ("probe", run.tasks) if probe else ("ood", run.ood_pairs)
-    metrics = ("accuracy",) if probe else OOD_METRICS
-    for subject in subjects:
-        for metric in metrics:
-            for model in run.rows:
-                first = subject == subjects[0]
-                if model in shown and not (first and model in printed):
-                    yield model, f"{prefix}-{subject}", metric, f"{subject}_{metric}"
+    """Model, record, metric and its name in the table, of all that the paper does not print.
+
+    Figures 3 and 6 show every task or pair, Figures 4 and 5 the first task alone.
+    """
+    probe = figure != "figure6"
+    subjects = (run.tasks if figure == "figure3" else run.tasks[:1]) if probe else run.ood_pairs
+    rows = figure_rows(run, figure)
+    for subject, metric in product(subjects, ("accuracy",) if probe else OOD_METRICS):
+        for model in rows:
+            if subject != subjects[0] or model not in printed:
+                yield model, f"{'probe' if probe else 'ood'}-{subject}", metric, f"{subject}_{metric}"
+
+
+def axis_cells(run: Run, table: "DataFrame", figure: str, panel: str | None = None) -> "DataFrame":
+    """Of a figure's table what its chart draws: the printed cells (of a panel), and our rows on its axis."""
+    is_own = table["panel"] == OURS
+    printed = ~is_own if panel is None else table["panel"] == panel
+    own = table["model"].isin(own_rows(run, figure, panel)) & (table["metric"] == f"{run.tasks[0]}_accuracy")
+    return table[printed | (is_own & own)]
 
 
 def measured(run: Run, model: str, stage: str, metric: str) -> dict[str, Any]:
