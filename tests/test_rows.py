@@ -9,6 +9,7 @@ from m3ae.config.printed import as_printed, figure_rows, printed_models
 from m3ae.errors import UserError
 from m3ae.report import figure3, figure4, figure5, style
 from m3ae.report.describe import describe
+from m3ae.report.orderings import orderings
 from m3ae.report.paper import TITLES
 from m3ae.report.tables import figure_table
 from small_project import CHECKOUT, make_config
@@ -214,3 +215,14 @@ def test_a_cell_that_is_not_as_printed_is_not_compared(own, comparable):
     verdicts = figure_table(run, "figure5").set_index("model")["verdict"]
     assert [row for row in verdicts.index if verdicts[row] == "not compared"] == ["m3ae-l50-text15"]
     assert set(figure_table(run, "figure3")["verdict"]) <= {"not run", ""}
+
+
+def test_an_ordering_with_a_row_that_is_not_as_printed_is_not_judged(own):
+    run = own(EDITED)
+    for model, share in {"m3ae-l50": 0.4, "m3ae-l50-text15": 0.6, "m3ae-l50-text90": 0.3}.items():
+        made_records.write_probe(run, model, "digit", made_records.hits(share))
+    table = orderings(run)
+    found = table[(table.source == "figure5") & table.difference.notna()]
+    assert set(found.verdict) == {"not compared", "ordering holds"}
+    cells = figure_table(run, "figure5").set_index("model")["verdict"]
+    assert cells["m3ae-l50"] == "ordering holds"  # above 0.9; 0.15, which is 0.4 here, says nothing

@@ -9,7 +9,7 @@ from m3ae.report.claims import Claim, claims
 from m3ae.report.format import NOTHING, interval, signed
 from m3ae.report.paper import label, printed_cells
 from m3ae.report.subjects import subject
-from m3ae.report.verdicts import difference, judge, sides
+from m3ae.report.verdicts import difference, sides, verdict
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -86,7 +86,7 @@ def ordering(run: Run, claim: Claim) -> dict[str, Any]:
         "low": low,
         "high": high,
         "seeds": seeds(run, claim) if found else "",
-        "verdict": judge(found),
+        "verdict": verdict(run, claim),
     }
 
 

@@ -5,12 +5,12 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from m3ae.config import Run
-from m3ae.config.printed import as_printed, figure_rows, own_rows
+from m3ae.config.printed import figure_rows, own_rows
 from m3ae.evaluate.bootstrap import Interval
 from m3ae.report.paper import printed_cells
 from m3ae.report.results import record_path
 from m3ae.report.seeds import combine, records_by_seed
-from m3ae.report.verdicts import NOT_COMPARED, cell_verdict
+from m3ae.report.verdicts import cell_verdict
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -40,11 +40,8 @@ def figure_table(run: Run, figure: str) -> "DataFrame":
 
 
 def printed_row(run: Run, figure: str, cell: dict[str, Any]) -> dict[str, Any]:
-    """A printed cell with ours beside it, and the verdict: none on a row that is no longer the paper's."""
-    model = cell["model"]
-    ours = measured(run, model, *first_subject(run, figure, cell["metric"]))
-    if ours and not as_printed(run, model):
-        return {**cell, **ours, "verdict": NOT_COMPARED}
+    """A printed cell with ours beside it, and the verdict."""
+    ours = measured(run, cell["model"], *first_subject(run, figure, cell["metric"]))
     return {**cell, **ours, "verdict": cell_verdict(run, figure, cell, ours.get("ours"))}
 
 

@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import Any
 
 from m3ae.config import Run
+from m3ae.config.printed import as_printed
 from m3ae.evaluate.bootstrap import Interval, interval_of_auroc_difference, interval_of_difference
 from m3ae.evaluate.precision import by_image, interval_of_precision
 from m3ae.records import Items, Metric
@@ -28,18 +29,26 @@ def cell_verdict(run: Run, figure: str, cell: Mapping[Any, Any], ours: float | N
 
     A comparable run is held to the number (within `check.tolerance_points`), every other run to the
     orderings of the cell's panel that the cell takes part in. The weakest verdict counts; an ordering
-    whose other side was not run judges nothing: where none is left, the number is not compared.
+    whose other side was not run, or is no longer the paper's row, judges nothing: where none is left, the
+    number is not compared.
     """
     if ours is None:
         return NOT_RUN
+    if not as_printed(run, cell["model"]):
+        return NOT_COMPARED
     check = run.settings.check
     if check.comparable:
         return REPRODUCED if abs(ours - cell["paper_v1"]) <= check.tolerance_points else DEVIATES
     panel = [claim for claim in claims(run) if (claim.source, claim.panel) == (figure, cell["panel"])]
-    verdicts = [
-        judge(difference(run, claim)) for claim in panel if cell["model"] in (claim.better, claim.worse)
-    ]
-    return min(set(verdicts) - {NOT_RUN}, key=WEAKEST_FIRST.index, default=NOT_COMPARED)
+    verdicts = {verdict(run, claim) for claim in panel if cell["model"] in (claim.better, claim.worse)}
+    return min(verdicts & {*WEAKEST_FIRST}, key=WEAKEST_FIRST.index, default=NOT_COMPARED)
+
+
+def verdict(run: Run, claim: Claim) -> str:
+    """The verdict on an ordering; the paper's judge its own rows alone, not what a run made of them."""
+    found = difference(run, claim)
+    rows = () if claim.source == "ours" or found is None else (claim.better, claim.worse)
+    return judge(found) if all(as_printed(run, row) for row in rows) else NOT_COMPARED
 
 
 def judge(found: Interval | None) -> str:
