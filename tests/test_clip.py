@@ -1,9 +1,11 @@
 """CLIP: its loss, its towers, any number of ranks, and that it learns."""
 
 import math
+import signal
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -11,7 +13,7 @@ from m3ae.config import Run
 from m3ae.config.load import merge
 from m3ae.config.models import RunSettings
 from m3ae.data.stream.mixture import Counts
-from m3ae.errors import UserError
+from m3ae.errors import Again, UserError
 from m3ae.evaluate.features import extract_features
 from m3ae.model import blocks
 from m3ae.model.architecture import Architecture, TextArchitecture
@@ -22,10 +24,14 @@ from m3ae.model.weights import load_encoder
 from m3ae.model.whole import load_clip
 from m3ae.records import read_record
 from m3ae.train.build import build_model
-from m3ae.train.loop import pretrain
+from m3ae.train.checkpoint import last_good, save_checkpoint
+from m3ae.train.loop import Training, pretrain
 from m3ae.train.machine import Machine
 from m3ae.train.method import objective_of, open_stream
 from m3ae.train.optimizer import make_optimizer
+from m3ae.train.ranks import Ranks
+from m3ae.train.signals import StopRequest
+from m3ae.train.state import inputs_of, state_folder
 from made_shards import make_stream_project
 from small_project import make_micro
 from test_engine import assert_same_losses, trained
@@ -48,6 +54,11 @@ def clip_run(stream_project):
         "models": {NAME: {"method": "clip", "size": "b", "epochs": 2.0}},
         "clip": {"text": {"width": 16, "depth": 1, "heads": 2}, "image": {"size_px": 48}},
     }
+    return changed(run, changes)
+
+
+def changed(run, changes):
+    """The run with other settings."""
     return Run(run.name, RunSettings.model_validate(merge(run.settings.plain(), changes)))
 
 
@@ -145,9 +156,46 @@ def test_two_ranks_take_the_steps_of_one(clip_run, tmp_path):
     assert lines[-1]["grad_norm"] == pytest.approx(alone[-1]["grad_norm"], rel=1e-4)
 
 
+@pytest.mark.slow
+def test_ranks_that_hold_a_part_each_take_the_steps_of_one(clip_run, tmp_path):
+    """With a scale that goes beyond its limit and comes back: what each rank keeps must have been limited."""
+    run = at_the_limit(clip_run)
+    alone = trained(run, NAME)
+    scales = [line["scale"] for line in alone]
+    assert 1.0 in scales[3:] and scales[-1] > 1.0001
+    lines = trained(run, NAME, Machine(parallel="fsdp"), world=2, folder=tmp_path)
+    assert_same_losses(lines, alone)
+    assert [line["scale"] for line in lines] == pytest.approx(scales, rel=1e-6)
+    assert read_record(run.paths.record(NAME, "pretrain")).provenance["ranks"] == 2
+
+
+def at_the_limit(run):
+    """The run with a scale that begins at 1, the least there is."""
+    clip = {"temperature": 1.0, "base_lr": 0.005}
+    return changed(run, {"clip": clip, "models": {NAME: {"epochs": 4.0}}})
+
+
+@pytest.mark.slow
+def test_a_state_whose_scale_is_a_scalar_is_gone_on_from_by_ranks_that_hold_a_part(clip_run, tmp_path):
+    """As checkpoints were before the scale had a dimension."""
+    run = at_the_limit(clip_run)
+    alone = trained(run, NAME)
+    stop, inputs = StopRequest(), inputs_of(run, NAME)
+    stop.note(signal.SIGTERM, None)
+    for _ in range(2):
+        with pytest.raises(Again):
+            Training(run, NAME, inputs, Machine(), Ranks()).run_steps(stop)
+    found = last_good(state_folder(run, NAME, inputs))
+    state = load_file(found.tensors)
+    scalars = {name: value.reshape(()) for name, value in state.items() if name.endswith("log_scale")}
+    save_checkpoint(found.tensors.parent, found.step, state | scalars, found.interval)
+    assert len(scalars) == 4  # with both moments and the count
+    assert_same_losses(trained(run, NAME, Machine(parallel="fsdp"), world=2, folder=tmp_path), alone)
+    assert read_record(run.paths.record(NAME, "pretrain")).provenance["resumed_at_step"] == 2
+
+
 def test_ranks_of_unequal_shares_are_refused(clip_run, tmp_path):
-    changed = merge(clip_run.settings.plain(), {"batch_size": 11})
-    run = Run(clip_run.name, RunSettings.model_validate(changed))
+    run = changed(clip_run, {"batch_size": 11})
     with pytest.raises(AssertionError, match="expected a multiple of 2 ranks"):
         trained(run, NAME, world=2, folder=tmp_path)
 
@@ -165,6 +213,7 @@ def test_its_file_is_an_encoder_and_a_whole_clip(clip_run):
     torch.testing.assert_close(encoder.encode(image), whole.image_tower.encode(image))
     assert whole.embed_text(*captions(2)).shape == (2, clip_run.settings.clip.embedding_dim)
     assert whole.log_scale.item() != pytest.approx(-math.log(0.07), abs=1e-6)
+    assert load_file(path)["beside.log_scale"].shape == ()  # as in the files of older trainings
     details = read_record(clip_run.paths.record(NAME, "pretrain")).details
     assert details["encoder_parameters"] < details["parameters"]
 

@@ -54,7 +54,7 @@ class CLIP(nn.Module):
         self.text_tower = TextTower(text, image.mlp_ratio, image.gelu)
         self.image_projection = Linear(image.width, text.embedding_dim)
         self.text_projection = Linear(text.width, text.embedding_dim)
-        self.log_scale = nn.Parameter(torch.tensor(-math.log(text.temperature)))
+        self.log_scale = nn.Parameter(torch.tensor([-math.log(text.temperature)]))  # FSDP cuts no scalar
         init_linear(self.image_projection)
         init_linear(self.text_projection)
 
@@ -69,10 +69,11 @@ class CLIP(nn.Module):
         return F.normalize(self.text_projection(self.text_tower(text, padding)).float(), dim=-1)
 
     def scale(self) -> Float[Tensor, ""]:
-        """The factor of the similarities, 1 / temperature.
+        """The factor of the similarities, 1 / temperature, between 1 and the maximum."""
+        self.limit_scale()
+        return self.log_scale.exp().squeeze(0)
 
-        Its logarithm is brought back between 0 and the maximum first, as SLIP's main.py does after each step.
-        """
-        with torch.no_grad():
-            self.log_scale.clamp_(0, math.log(self.text_architecture.max_scale))
-        return self.log_scale.exp()
+    @torch.no_grad()
+    def limit_scale(self) -> None:
+        """Bring the factor back between its limits, as SLIP's main.py does after each step."""
+        self.log_scale.clamp_(0, math.log(self.text_architecture.max_scale))

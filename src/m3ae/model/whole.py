@@ -17,6 +17,7 @@ from m3ae.model.m3ae import M3AE
 from m3ae.model.weights import BESIDE, read_beside, read_weights, write_encoder
 
 TOWER = "image_tower."
+SCALE = "log_scale"
 
 
 def write_model(model: M3AE | CLIP | Classifier, weights: dict[str, Tensor], path: Path) -> None:
@@ -26,9 +27,14 @@ def write_model(model: M3AE | CLIP | Classifier, weights: dict[str, Tensor], pat
         return
     named = {
         name.removeprefix(TOWER) if name.startswith(TOWER) else BESIDE + name: tensor
-        for name, tensor in weights.items()
+        for name, tensor in shaped(weights, ()).items()
     }
     write_encoder(model.architecture, named, path, beside=facts_of(model))
+
+
+def shaped(weights: dict[str, Tensor], shape: tuple[int, ...]) -> dict[str, Tensor]:
+    """With CLIP's scale, if there, in ``shape``: files have had a scalar from the first, which FSDP cannot cut."""
+    return {name: tensor.reshape(shape) if name == SCALE else tensor for name, tensor in weights.items()}
 
 
 def facts_of(model: CLIP | Classifier) -> dict[str, Any]:
@@ -59,5 +65,5 @@ def load_whole(path: Path) -> nn.Module:
         model = Classifier(architecture, facts["num_classes"])
     else:
         raise UserError(f"{path}: expected a baseline, got a masked autoencoder; read it with load_encoder")
-    model.load_state_dict({TOWER + name: tensor for name, tensor in tensors.items()} | beside)
+    model.load_state_dict({TOWER + name: tensor for name, tensor in tensors.items()} | shaped(beside, (1,)))
     return model.eval()

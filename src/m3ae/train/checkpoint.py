@@ -133,12 +133,17 @@ def restore(checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.Opt
         check_names(checkpoint, names, model)
         with torch.no_grad():
             for name, parameter in model.named_parameters():
-                parameter.copy_(like(file.get_tensor(f"model.{name}"), parameter))
+                parameter.copy_(part_of(file.get_tensor(f"model.{name}"), parameter))
                 optimizer.state[parameter] = {
-                    key: like(file.get_tensor(stored), parameter)
+                    key: part_of(file.get_tensor(stored), parameter, is_count=key == "step")
                     for key in ("step", "exp_avg", "exp_avg_sq")
                     if (stored := f"optimizer.{key}.{name}") in names
                 }
+
+
+def part_of(stored: Tensor, parameter: Tensor, is_count: bool = False) -> Tensor:
+    """A stored value where ``parameter`` lies. Those of CLIP's `log_scale` had no dimension in older files."""
+    return like(stored if is_count else stored.reshape(parameter.shape), parameter)
 
 
 def check_names(checkpoint: Checkpoint, names: set[str], model: nn.Module) -> None:

@@ -20,6 +20,10 @@ class ContrastiveObjective(Objective):
     def __init__(self, model: CLIP, normalise: Normaliser) -> None:
         super().__init__(model, normalise)
 
+    def begin_step(self) -> None:
+        """Limit the scale itself: with FSDP, ``forward`` limits a copy, of which nothing stays."""
+        self.model.limit_scale()
+
     def split(self, batch: TensorBatch, parts: int = 1, with_passages: int = 1) -> list[PairPart]:
         """The rank's rows, with captions cut behind the longest. Raises UserError for more than one part."""
         if parts > 1:

@@ -50,6 +50,9 @@ class Objective(nn.Module, ABC):
         super().__init__()
         self.model, self.normalise = model, normalise
 
+    def begin_step(self) -> None:
+        """What the parameters need before a step; with FSDP they are this rank's parts here, which last."""
+
     @abstractmethod
     def split(self, batch: Any, parts: int = 1, with_passages: int = 1) -> list[Any]:
         """Cut the rows of a batch, on the host, into parts of nearly equal size."""

@@ -38,6 +38,7 @@ def train_step(
     for the device.
     """
     optimizer.zero_grad(set_to_none=True)
+    spread.objective.begin_step()
     losses: dict[str, Tensor] = {}
     rows: list[RowErrors] = []
     for number, part in enumerate(parts, 1):
