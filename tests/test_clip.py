@@ -136,6 +136,20 @@ def test_the_scale_is_brought_back_between_its_limits():
     assert model.log_scale.grad.item() == pytest.approx(100, rel=1e-5)  # at the limit it can still go back
 
 
+def test_weight_decay_is_another_than_slips_where_fidelity_says(clip_run):
+    """SLIP's main.py: one dimension, or "bias", "ln" or "bn" in the name, and nothing decays."""
+    model = small_clip()
+    optimizer = make_optimizer(model, clip_run.settings_of(NAME).pretrain)
+    ours = {id(parameter) for parameter in optimizer.param_groups[0]["params"]}
+    assert optimizer.param_groups[0]["weight_decay"] > optimizer.param_groups[1]["weight_decay"] == 0
+    named = dict(model.named_parameters())
+    slips = {name for name, p in named.items() if p.ndim >= 2 and "bias" not in name}
+    decayed = {name for name, p in named.items() if id(p) in ours}
+    assert slips - decayed == {"text_tower.word_embedding.weight", "text_tower.positions"}
+    assert decayed - slips == {name for name in named if "norm" in name and name.endswith("weight")}
+    assert named["image_tower.cls_token"].ndim == 1  # SLIP's is (1, 1, width), and decays
+
+
 def test_flops_are_those_that_torch_counts(monkeypatch):
     monkeypatch.setattr(blocks, "attend", blocks.matrix_products)  # torch does not count the fused kernel
     model, (text, padding) = small_clip(), captions()

@@ -20,9 +20,11 @@ from m3ae.model.weights import load_encoder
 from m3ae.model.whole import load_whole
 from m3ae.records import read_record
 from m3ae.torchvision_ops import make_importable
+from m3ae.train.build import build_model
 from m3ae.train.classification import ClassificationObjective
 from m3ae.train.machine import Machine
 from m3ae.train.objective import Normaliser
+from m3ae.train.optimizer import make_optimizer
 from small_project import make_config
 from test_engine import assert_same_losses, trained
 
@@ -176,6 +178,22 @@ def test_the_share_of_cutmix_is_what_is_left(run, tmp_path):
         mask[mix.box[0] : mix.box[1], mix.box[2] : mix.box[3]] = 0
         assert mix.share == pytest.approx(mask.mean())
     assert np.mean([mix.share for mix in mixes if mix.box is None]) == pytest.approx(0.5, abs=0.05)
+
+
+def test_weight_decay_hits_what_timms_does_and_layer_norm_scales(run):
+    make_importable()
+    from timm.optim import param_groups_weight_decay
+
+    model, recipe = build_model(run, NAME, 0), run.settings_of(NAME).pretrain
+    groups = (
+        param_groups_weight_decay(model, recipe.weight_decay)[1],
+        make_optimizer(model, recipe).param_groups[0],
+    )
+    decayed = [{id(parameter) for parameter in group["params"]} for group in groups]
+    theirs, ours = ({name for name, p in model.named_parameters() if id(p) in ids} for ids in decayed)
+    scales = {name for name, _ in model.named_parameters() if "norm" in name and name.endswith("weight")}
+    assert ours == theirs | scales
+    assert not theirs & scales
 
 
 def test_erasing_fills_one_rectangle():

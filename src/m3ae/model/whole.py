@@ -33,7 +33,7 @@ def write_model(model: M3AE | CLIP | Classifier, weights: dict[str, Tensor], pat
 
 
 def shaped(weights: dict[str, Tensor], shape: tuple[int, ...]) -> dict[str, Tensor]:
-    """With CLIP's scale, if there, in ``shape``: files have had a scalar from the first, which FSDP cannot cut."""
+    """With CLIP's scale in ``shape``, if it is there: in files a scalar as ever, which FSDP could not cut."""
     return {name: tensor.reshape(shape) if name == SCALE else tensor for name, tensor in weights.items()}
 
 

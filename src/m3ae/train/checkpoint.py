@@ -142,7 +142,7 @@ def restore(checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.Opt
 
 
 def part_of(stored: Tensor, parameter: Tensor, is_count: bool = False) -> Tensor:
-    """A stored value where ``parameter`` lies. Those of CLIP's `log_scale` had no dimension in older files."""
+    """A stored value where ``parameter`` lies. CLIP's `log_scale` has no dimension in older files."""
     return like(stored if is_count else stored.reshape(parameter.shape), parameter)
 
 

@@ -26,7 +26,8 @@ def decays(module: nn.Module, name: str) -> bool:
     """Whether a parameter of ``module`` decays: weights of linear layers and scales of LayerNorms.
 
     Biases, CLS, mask tokens, type embeddings and the word embedding do not
-    (``no_decay_list`` of the authors' model.py; docs/fidelity.md, item 9).
+    (``no_decay_list`` of the authors' model.py; docs/fidelity.md, item 9). So in the baselines, whose own
+    code spares scales and, in SLIP, decays embeddings.
     """
     return isinstance(module, nn.Linear | nn.LayerNorm) and name == "weight"
 
