@@ -77,7 +77,51 @@ MISTAKES = {
     ),
     "a share beyond 1": (
         {"pretrain": {"image_mask_ratio": 1.5}},
-        r"^config/micro\.yaml: pretrain\.image_mask_ratio: .*less than or equal to 1, got 1\.5",
+        r"^config/micro\.yaml: pretrain\.image_mask_ratio: expected less than 1, got 1\.5",
+    ),
+    "no patch that is hidden": (
+        {"pretrain": {"image_mask_ratio": 0.0}},
+        r"^config/micro\.yaml: pretrain\.image_mask_ratio: .*greater than 0, got 0\.0",
+    ),
+    "no patch that is seen": (
+        {"pretrain": {"image_mask_ratio": 1.0}},
+        r"^config/micro\.yaml: pretrain\.image_mask_ratio: .*less than 1, got 1\.0",
+    ),
+    "no patch that is seen, by their number": (
+        {"pretrain": {"image_mask_ratio": 0.99}},
+        r"pretrain\.image_mask_ratio: .* some of 16 patches and leaves some, got 0\.99, which hides 16 \(\w+",
+    ),
+    "no word that is hidden": (
+        {"pretrain": {"text_mask_ratio": 0.0}},
+        r"^config/micro\.yaml: pretrain\.text_mask_ratio: .*greater than 0, got 0\.0",
+    ),
+    "no word that is hidden, of a row": (
+        {"models": {"m3ae-b100": {"text_mask_ratio": 0.0}}},
+        r"^config/micro\.yaml: models\.m3ae-b100\.text_mask_ratio: .*greater than 0, got 0\.0",
+    ),
+    "no word that is hidden, by their number": (
+        {"models": {"m3ae-b100": {"text_mask_ratio": 1e-17}}},
+        r"models\.m3ae-b100\.text_mask_ratio: .*hides some of \d+ word slots, got 1e-17, which hides 0",
+    ),
+    "a CLIP without pairs": (
+        {"models": {"clip-b": {"paired_share": 0.0}}},
+        r"models\.clip-b\.paired_share: expected more than 0 for a CLIP, .* got 0\.0; raise it",
+    ),
+    "a CLIP whose captions are all dropped": (
+        {"rows": ["clip-b"], "pretrain": {"random_drop_text": 1.0}},
+        r"pretrain\.random_drop_text: expected less than 1 for a CLIP, .* got 1\.0 \(clip-b\)",
+    ),
+    "a temperature below the least": (
+        {"clip": {"temperature": 0.009}},
+        r"^config/micro\.yaml: clip\.temperature: expected 1 / temperature .* = 100\.0, got .* 0\.009",
+    ),
+    "a temperature above the largest": (
+        {"clip": {"temperature": 2.0}},
+        r"^config/micro\.yaml: clip\.temperature: expected 1 / temperature from 1 .* got temperature 2\.0",
+    ),
+    "less than a step": (
+        {"models": {"m3ae-b100": {"epochs": 0.001}}},
+        r"models\.m3ae-b100\.epochs: expected 0 \(untrained\), or at least one .*, got 0\.001 epochs",
     ),
     "a row without a model": (
         {"rows": ["m3ae-b10"]},

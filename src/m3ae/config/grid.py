@@ -46,6 +46,11 @@ def check_overrides(name: str, model: Model) -> None:
     """Raise if a line sets what its method never reads: the row would not be what it says."""
     if not math.isfinite(model.epochs):
         raise ValueError(f"models.{name}.epochs: expected a finite number of epochs, got {model.epochs}")
+    if model.method == "clip" and model.paired_share == 0:
+        raise ValueError(
+            f"models.{name}.paired_share: expected more than 0 for a CLIP, which learns from pairs alone, "
+            "got 0.0; raise it, or remove the row"
+        )
     for key, methods in TAKES.items():
         value = getattr(model, key)
         if value not in (None, Model.model_fields[key].default) and model.method not in methods:

@@ -8,6 +8,7 @@ from m3ae.config.base import Count, Positive, Settings
 from m3ae.config.data import Data
 from m3ae.config.evaluation import Check, Concepts, Features, Ood, Probe, Statistics
 from m3ae.config.extended import Extended
+from m3ae.config.fit import check_row, check_temperature
 from m3ae.config.grid import check_grid, known
 from m3ae.config.language import Language
 from m3ae.config.pictures import Attended, Clusters
@@ -80,6 +81,7 @@ class RunSettings(Settings):
                     f"architecture: {name} has width {size.width} and {size.heads} heads; "
                     "expected a width that both the heads and 4 divide"
                 )
+        check_temperature(self.clip)
         for name in self.rows:
             check_row(name, settings_of_row(self, self.models[name]))
         return self
@@ -97,24 +99,3 @@ class RunSettings(Settings):
         known(self.extended.robustness.task, tasks, "extended.robustness.task", "probe.tasks")
         for shift in self.extended.shift.natural:
             known(shift.task, tasks, f"extended.shift.natural.{shift.name}.task", "probe.tasks")
-
-
-def check_row(name: str, row: RunSettings) -> None:
-    """Raise unless the settings of a row fit together, as its pre-training sees them."""
-    mixture, image = row.pretrain.mixture, row.data.image
-    for kind in ("images", "texts"):
-        if getattr(mixture, kind) > 0 and getattr(row.data, kind) is None:
-            raise ValueError(
-                f"pretrain.mixture.{kind}: expected 0 without data.{kind}, "
-                f"got {getattr(mixture, kind)} ({name}); name a source in data.{kind}"
-            )
-    if mixture.texts > 0 and not row.pretrain.unpaired_text_loss_weight:
-        raise ValueError(
-            "pretrain.unpaired_text_loss_weight: expected more than 0 where the mixture has texts "
-            f"({name}), got 0.0; set a weight, or pretrain.mixture.texts to 0"
-        )
-    if image.size_px % row.architecture.patch_px:
-        raise ValueError(
-            f"architecture.patch_px: expected a divisor of data.image.size_px = {image.size_px}, "
-            f"got {row.architecture.patch_px} ({name})"
-        )

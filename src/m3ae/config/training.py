@@ -8,6 +8,9 @@ from m3ae.config.base import Count, Positive, Range, Settings, Share
 from m3ae.config.data import Image
 from m3ae.config.evaluation import EvalSplit
 
+Hidden = Annotated[float, Field(gt=0, le=1)]
+"""A share of words: without one there is nothing to learn, and all of them can be told from an image."""
+
 
 class Size(Settings):
     """One row of the size table."""
@@ -51,9 +54,9 @@ class Mixture(Settings):
 class Pretrain(Settings):
     """The masked-autoencoding recipe."""
 
-    image_mask_ratio: Share
+    image_mask_ratio: Annotated[float, Field(gt=0, lt=1)]
     """Share of the patches that is hidden; int(n * (1 - ratio)) stay visible."""
-    text_mask_ratio: Share
+    text_mask_ratio: Hidden
     """Share of the word slots that is hidden."""
     mask_scope: Literal["sample", "batch"]
     """Draw a mask for each sample, or one for the whole batch as the authors' code does."""
@@ -98,7 +101,7 @@ class Clip(Settings):
     embedding_dim: Positive
     """Width of the space in which images and texts are compared."""
     temperature: Annotated[float, Field(gt=0)]
-    """Where the learned temperature begins."""
+    """Where the learned temperature begins: from 1 / `max_scale` to 1."""
     max_scale: Annotated[float, Field(gt=0)]
     """Largest factor of the similarities: 1 / temperature never exceeds it."""
     image: Image
@@ -149,7 +152,7 @@ class Model(Settings):
     """A key of `architecture.sizes`."""
     epochs: Annotated[float, Field(ge=0)]
     """Length of pre-training; 0 gives the untrained encoder (epochs of `samples_per_epoch`)."""
-    text_mask_ratio: Share | None = None
+    text_mask_ratio: Hidden | None = None
     """Overrides `pretrain.text_mask_ratio` for this row."""
     paired_share: Share = 1.0
     """Share of the images that keep their caption; the others stay as images alone."""
