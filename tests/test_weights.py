@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from m3ae.errors import UserError
 from m3ae.model.architecture import Architecture
 from m3ae.model.m3ae import M3AE
 from m3ae.model.weights import load_encoder, save_encoder
+from m3ae.pretrained.facebook import architecture_of
 from m3ae.pretrained.load import load_pretrained, read_source
 from release_files import authors_params, write_release
 
@@ -150,6 +152,33 @@ def test_an_encoder_alone_represents_and_has_no_loss(tmp_path):
         model(image)
     model.save_pretrained(tmp_path / "folder")
     assert torch.equal(load_pretrained(tmp_path / "folder").encode(image), full.encode(image))
+
+
+@pytest.mark.parametrize(
+    ("changes", "setting", "message"),
+    [
+        (
+            {"width": 768, "depth": 12, "num_heads": 12},
+            "num_heads",
+            r"expected 12, as Facebook's ViT-B .* got 4",
+        ),
+        (
+            {"decoder_width": 512, "decoder_depth": 8, "decoder_num_heads": 16},
+            "decoder_num_heads",
+            r"expected 16, as Facebook's decoder .* \(512 wide, 8 blocks\), got 4",
+        ),
+    ],
+)
+def test_heads_that_facebooks_model_has_not_are_refused(changes, setting, message):
+    """Any divisor of the width would load, and compute wrong features."""
+    right, given = changes[setting], {"num_heads": 2, "decoder_num_heads": 2}
+    with torch.device("meta"):  # shapes tell all
+        state = facebook_state(M3AE(Architecture(**{**MAE.plain(), **changes})))
+    del given[setting]
+    for overrides in (given, {**given, setting: right}):
+        assert getattr(architecture_of(state, overrides, Path("mae.pth")), setting) == right
+    with pytest.raises(UserError, match=rf"mae\.pth: {setting}: {message}"):
+        architecture_of(state, {**given, setting: 4}, Path("mae.pth"))
 
 
 def test_round_trips_are_bit_identical(tmp_path, pickled):

@@ -12,7 +12,7 @@ from torch import Tensor
 from m3ae.errors import UserError
 from m3ae.model.architecture import Architecture
 from m3ae.model.positions import patch_positions
-from m3ae.pretrained.source import IMAGENET, Source, heads_of, with_overrides
+from m3ae.pretrained.source import HEADS, IMAGENET, Source, heads_of, with_overrides
 
 RENAME = [
     (r"^blocks\.", "encoder.blocks."),
@@ -25,6 +25,9 @@ RENAME = [
     (r"^patch_embed\.proj\.", "patch_embedding."),
     (r"^mask_token$", "image_mask_token"),
 ]
+
+# Width and depth of what their models_mae.py defines: heads are then those of the table of widths.
+THEIRS = {(768, 12): "ViT-B", (1024, 24): "ViT-L", (1280, 32): "ViT-H", (512, 8): "decoder"}
 
 
 def read_facebook(path: Path, overrides: dict[str, Any]) -> Source:
@@ -132,15 +135,16 @@ def architecture_of(state: dict[str, Tensor], overrides: dict[str, Any], path: P
         side = round((state["pos_embed"].shape[1] - 1) ** 0.5)
     except (KeyError, ValueError, IndexError) as error:
         raise UserError(f"{path}: expected Facebook's MAE; its weights lack or distort {error}") from None
+    depth, decoder_depth = count_blocks(state, "blocks"), count_blocks(state, "decoder_blocks")
     decoder = state.get("decoder_embed.weight")
     decoder_width = 0 if decoder is None else decoder.shape[0]
     return Architecture(
         width=width,
-        depth=count_blocks(state, "blocks"),
-        num_heads=heads_of(width, "num_heads", overrides, path),
+        depth=depth,
+        num_heads=their_heads(width, depth, "num_heads", overrides, path),
         decoder_width=decoder_width,
-        decoder_depth=count_blocks(state, "decoder_blocks"),
-        decoder_num_heads=heads_of(decoder_width, "decoder_num_heads", overrides, path)
+        decoder_depth=decoder_depth,
+        decoder_num_heads=their_heads(decoder_width, decoder_depth, "decoder_num_heads", overrides, path)
         if decoder_width
         else 1,
         mlp_ratio=mlp_width // width,
@@ -151,6 +155,21 @@ def architecture_of(state: dict[str, Tensor], overrides: dict[str, Any], path: P
         gelu="exact",
         mask_scope="sample",
     )
+
+
+def their_heads(width: int, depth: int, setting: str, overrides: dict[str, Any], path: Path) -> int:
+    """Attention heads, as in ``heads_of``. Raises UserError where Facebook's own model has other ones.
+
+    Nothing in the file would tell: any divisor of the width loads, and computes other features. Whoever
+    trained such a model converts the file to a folder, whose settings can be replaced.
+    """
+    heads, known = heads_of(width, setting, overrides, path), THEIRS.get((width, depth))
+    if known and heads != HEADS[width]:
+        raise UserError(
+            f"{path}: {setting}: expected {HEADS[width]}, as Facebook's {known} has ({width} wide, {depth} "
+            f"blocks), got {heads}, which would compute other features; leave it out"
+        )
+    return heads
 
 
 def count_blocks(state: dict[str, Tensor], stack: str) -> int:
