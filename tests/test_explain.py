@@ -106,11 +106,16 @@ def test_seeds_are_told_one_by_one(tmp_path, monkeypatch):
     (tmp_path / "config/seeds.yaml").write_text("extends: tiny\nrepeats: {m3ae-b100: [7]}\n")
     run = load_run("seeds")
     for model, share in (("m3ae-b100", 0.6), ("m3ae-b100-seed7", 0.5)):
+        made.write_pretrain(run, model)
         made.write_probe(run, model, "digit", made.hits(share))
     found = explain(run, find_cell(run, "figure3.m3ae-b100"))
     assert [record["value"] for record in found["records"]] == [60.0, 50.0]
     assert found["ours"]["value"] == 55.0
     assert len(found["commands"]) == 2
+    assert [record["model_seed"] for record in found["records"]] == [42, 7]
+    said = re.findall(r"^  seed +(.+)$", asked("figure3.m3ae-b100", "--run", "seeds")[1], re.MULTILINE)
+    assert said[:2] == ["42, of the model 42", "42, of the model 7"]
+    assert not [line for line in said[2:] if "of the model" in line]  # of the training itself it is the seed
 
 
 def test_an_ordering_names_both_records(run):

@@ -142,6 +142,19 @@ def test_the_tree_shows_each_branch_once(project):
     assert "figure6: Mahalanobis, mahalanobis_auroc = " in "\n".join(lines[lines.index("used by") :])
 
 
+def test_a_cell_of_a_table_without_panels_or_metrics_is_named_by_model_and_stage(copied):
+    """As those of Figure 9 and of the compute table."""
+    path = copied[f"{M3AE}/probe"]
+    tables = Path("reports/tiny")
+    (tables / "compute.csv").write_text(f"model,stage,wall_s,record\n{M3AE},probe,77.7,{path}\n")
+    (tables / "figure9.csv").write_text(f"model,metric,ours,record\n{M3AE},knn_accuracy,34.0,{path}\n")
+    lines = trace(path).output
+    assert f"compute: {M3AE}, probe (reports/tiny/compute.csv)" in lines
+    assert f"figure9: {M3AE}, knn_accuracy = 34.0 (reports/tiny/figure9.csv)" in lines
+    cells = plain(path)["forward"]["cells"]
+    assert [cell["stage"] for cell in cells if cell["table"].endswith("compute.csv")] == ["probe"]
+
+
 def test_settings_are_listed_on_demand(project):
     path = project[f"{M3AE}/pretrain"]
     said = trace(path, "--settings").output

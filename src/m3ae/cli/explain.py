@@ -133,8 +133,8 @@ def of_record(record: dict[str, Any]) -> Iterator[str]:
     if "value" in record:
         yield line("  value", f"{record['value']:g} [{record['low']:g}, {record['high']:g}]")
     yield line("  sha256", record["sha256"])
-    if record["seeds"]:
-        yield line("  seed", " ".join(map(str, record["seeds"])))
+    if said := seeds(record):
+        yield line("  seed", said)
     yield line("  made", f"{made.get('finished', '-')} in {made.get('wall_s', 0):g} s, commit {commit(made)}")
     yield line("  machine", machine(made))
     versions = [f"{name} {found or 'not installed'}" for name, found in made.get("versions", {}).items()]
@@ -142,6 +142,14 @@ def of_record(record: dict[str, Any]) -> Iterator[str]:
     for name, digest in record["inputs"].items():
         yield line("  input", f"{digest}  {name}")
     yield wrapped("  settings", settings(record["settings"]))
+
+
+def seeds(record: dict[str, Any]) -> str:
+    """`42, of the model 43`: the stage's own, and that of the training before it."""
+    said = [" ".join(map(str, record["seeds"]))] if record["seeds"] else []
+    return ", ".join(
+        [*said, *([f"of the model {seed}"] if (seed := record["model_seed"]) is not None else [])]
+    )
 
 
 def settings(found: dict[str, Any]) -> list[str]:

@@ -8,8 +8,11 @@ from typing import NamedTuple
 REPORTS = Path("reports")
 
 
+COLUMNS = ("model", "panel", "metric", "ours", "stage")
+
+
 class Cell(NamedTuple):
-    """A number of a table."""
+    """A number of a table, or a row of one without metrics; empty what the table has no column of."""
 
     table: str
     """`reports/photos/figure3.csv`."""
@@ -17,6 +20,14 @@ class Cell(NamedTuple):
     panel: str
     metric: str
     ours: str
+    stage: str
+    """Of a table that has several numbers a row, and no metric: `compute`."""
+
+    @property
+    def words(self) -> str:
+        """`method, imagenet_accuracy = 25.2`; by its model where the table has no panels."""
+        where, what = self.panel or self.model, self.metric or self.stage
+        return f"{where}, {what} = {self.ours or '-'}" if self.metric else f"{where}, {what}"
 
     @property
     def target(self) -> str:
@@ -29,7 +40,7 @@ def cells_by_record() -> dict[Path, list[Cell]]:
     found: dict[Path, list[Cell]] = defaultdict(list)
     for path in sorted(REPORTS.glob("*/*.csv")):
         for row in rows_of(path):
-            cell = Cell(path.as_posix(), *(row.get(key, "") for key in ("model", "panel", "metric", "ours")))
+            cell = Cell(path.as_posix(), *(row.get(key, "") for key in COLUMNS))
             found[Path(row["record"])].append(cell)
     return found
 

@@ -138,4 +138,4 @@ def cell_lines(cells: list[Cell]) -> Iterator[str]:
             yield f"{found[0].target}: {len(found)} cells ({table})"
             continue
         for cell in found:
-            yield f"{cell.target}: {cell.panel}, {cell.metric} = {cell.ours or '-'} ({table})"
+            yield f"{cell.target}: {cell.words} ({table})"

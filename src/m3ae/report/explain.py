@@ -4,6 +4,7 @@ from typing import Any
 
 from m3ae.config import Run
 from m3ae.config.load import read_layers
+from m3ae.config.rows import taken_weights
 from m3ae.records import HASH, Record, content_hash
 from m3ae.report.cells import Cell
 from m3ae.report.claims import Claim
@@ -88,9 +89,16 @@ def facts(run: Run, model: str, stage: str, record: Record, metric: str = "") ->
         "record": record_path(run, model, stage).as_posix(),
         HASH: content_hash(content),
         "model": model,
+        "model_seed": None if stage == "pretrain" else seed_of(run, model),
         **(found.model_dump(exclude={"items"}) if found else {}),
         **{key: content[key] for key in ("seeds", "inputs", "provenance", "details", "settings")},
     }
+
+
+def seed_of(run: Run, model: str) -> int | None:
+    """The seed of a model's pre-training, which later stages need not share; None if weights were taken."""
+    taken = taken_weights(run.settings, run.model(model))
+    return None if taken else run.settings_of(model).seed
 
 
 def made_from(run: Run, models: list[str], stage: str) -> list[dict[str, Any]]:
