@@ -333,9 +333,10 @@ def test_features_are_streamed(tmp_path, monkeypatch):
         tmp_path,
         num=12,
         rows=["mae-b100"],
-        models={"mae-b100": {"epochs": 0.1}},
+        models={"mae-b100": {"epochs": 0.2}},
         data={"image": {"size_px": 12}},
         architecture={
+            "patch_px": 4,
             "sizes": {"b": {"width": 512, "depth": 1, "heads": 2}},
             "decoder": {"width": 16, "depth": 1, "heads": 2},
         },
