@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 
 import pytest
 import torch
@@ -15,13 +16,14 @@ from m3ae.errors import Again, UserError
 from m3ae.records import read_record
 from m3ae.train.build import build_model
 from m3ae.train.checkpoint import last_good, restore, save_checkpoint, whole_state
+from m3ae.train.interval import Interval
 from m3ae.train.loop import Training, pretrain
 from m3ae.train.machine import Machine
 from m3ae.train.optimizer import EagerAdamW, make_optimizer
 from m3ae.train.ranks import Ranks
 from m3ae.train.schedule import Schedule, schedule_of
 from m3ae.train.signals import StopRequest
-from m3ae.train.state import state_folder
+from m3ae.train.state import State, state_folder
 from small_project import CHECKOUT, make_micro
 
 
@@ -161,8 +163,8 @@ def wait_for_checkpoint(run, wanted, process):
 def saved(run, folder, *steps):
     model = build_model(run, "m3ae-b100", 30)
     optimizer = make_optimizer(model, run.settings.pretrain)
-    for step in steps:
-        save_checkpoint(folder, step, whole_state(model, optimizer))
+    for before, step in pairwise((0, *steps)):
+        save_checkpoint(folder, step, whole_state(model, optimizer), before=before)
     return model, optimizer
 
 
@@ -191,6 +193,19 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_taken(run, tmp_path
     assert len(warnings) == 1
     assert "checkpoint-00000020.safetensors: damaged checkpoint passed over" in warnings[0]
     restore(found, model, optimizer)
+
+
+def test_a_whole_checkpoint_is_not_dropped_for_a_damaged_one(run, tmp_path):
+    folder = tmp_path / "state"
+    model, optimizer = saved(run, folder, 100, 200)
+    damaged = folder / "checkpoint-00000200.safetensors"
+    damaged.write_bytes(damaged.read_bytes()[:-7])
+    state = State(folder, model, optimizer, Ranks(), minutes=1)
+    assert state.resume()[0] == 100
+    state.save(210, Interval())
+    assert sorted(path.stem for path in folder.glob("*.json")) == ["checkpoint-00000100", "checkpoint-00000210"]
+    (folder / "checkpoint-00000210.safetensors").write_bytes(b"")
+    assert State(folder, model, optimizer, Ranks(), minutes=1).resume()[0] == 100
 
 
 def test_other_settings_never_find_the_state(run):

@@ -20,7 +20,6 @@ from torch import Tensor, nn
 
 from m3ae.errors import UserError
 from m3ae.files import atomic_path, sha256_of, write_text
-from m3ae.train.kept import KEPT
 from m3ae.train.sharded import like, whole
 
 
@@ -54,22 +53,23 @@ def whole_state(model: nn.Module, optimizer: torch.optim.Optimizer, keep: bool =
 
 
 def save_checkpoint(
-    folder: Path, step: int, state: dict[str, Tensor], interval: dict[str, Any] | None = None
+    folder: Path, step: int, state: dict[str, Tensor], interval: dict[str, Any] | None = None, *, before: int
 ) -> None:
-    """Write the state after ``step`` steps, then drop all others but the one before it.
+    """Write the state after ``step`` steps, then drop all others but that of ``before``.
 
-    Those of later steps go too: they were passed over as damaged, or this would not be written.
+    ``before`` is the step that was saved or gone on from last, 0 for none: it alone is known to be whole.
+    Another may have been passed over as damaged, and would otherwise be kept in a whole one's place.
     """
     path = checkpoint_path(folder, step)
     with atomic_path(path) as temporary:
         write_tensors(state, temporary)
     note = {"step": step, "sha256": sha256_of(path), "interval": interval or {}}
     write_text(path.with_suffix(".json"), json.dumps(note) + "\n")
-    notes = sorted(folder.glob("checkpoint-*.json"))
-    good = [old for old in notes if old.stem <= path.stem][-KEPT:]
-    for old in set(notes) - set(good):
-        old.unlink()
-        old.with_suffix(".safetensors").unlink(missing_ok=True)
+    kept = {path.stem, checkpoint_path(folder, before).stem}
+    for old in folder.glob("checkpoint-*.json"):
+        if old.stem not in kept:
+            old.unlink()
+            old.with_suffix(".safetensors").unlink(missing_ok=True)
 
 
 def checkpoint_path(folder: Path, step: int) -> Path:

@@ -71,7 +71,7 @@ class State:
         facts = interval.facts(self.ranks)
         with self.ranks.first_does("save the state"):
             if self.ranks.is_first:
-                save_checkpoint(self.folder, step, state, facts)
+                save_checkpoint(self.folder, step, state, facts, before=self.saved_step)
         self.saved_step, self.saved_at = step, time.perf_counter()
         interval.save_s += self.saved_at - began
 
