@@ -24,6 +24,7 @@ from m3ae.train.ranks import Ranks
 from m3ae.train.schedule import Schedule, schedule_of
 from m3ae.train.signals import StopRequest
 from m3ae.train.state import State, state_folder
+from m3ae.train.steplog import StepLog
 from small_project import CHECKOUT, make_micro
 
 
@@ -203,9 +204,32 @@ def test_a_whole_checkpoint_is_not_dropped_for_a_damaged_one(run, tmp_path):
     state = State(folder, model, optimizer, Ranks(), minutes=1)
     assert state.resume()[0] == 100
     state.save(210, Interval())
-    assert sorted(path.stem for path in folder.glob("*.json")) == ["checkpoint-00000100", "checkpoint-00000210"]
+    kept = sorted(path.stem for path in folder.glob("*.json"))
+    assert kept == ["checkpoint-00000100", "checkpoint-00000210"]
     (folder / "checkpoint-00000210.safetensors").write_bytes(b"")
     assert State(folder, model, optimizer, Ranks(), minutes=1).resume()[0] == 100
+
+
+def test_what_a_kill_before_the_note_left_is_removed_and_whole_checkpoints_stay(run, tmp_path):
+    folder = tmp_path / "state"
+    model, optimizer = saved(run, folder, 10, 20, 30)
+    (folder / "checkpoint-00000030.json").unlink()
+    assert State(folder, model, optimizer, Ranks(), minutes=1).resume()[0] == 20
+    assert sorted(path.name for path in folder.iterdir()) == [
+        f"checkpoint-00000020.{end}" for end in ("json", "safetensors")
+    ]
+
+
+def test_a_line_of_a_job_that_was_suspended_for_hours_is_told_without_the_time_left(tmp_path, capsys):
+    log = StepLog(tmp_path / "steps.jsonl", 0, 40, samples_per_step=8, title="micro m3ae-b100")
+    log.told = -math.inf
+    log.write({"step": 5, "image_loss": 0.5, "samples_per_s": 0.0})
+    log.told = -math.inf
+    log.write({"step": 10, "image_loss": 0.5, "samples_per_s": 4.0})
+    log.close()
+    suspended, later = capsys.readouterr().err.splitlines()
+    assert suspended == "micro m3ae-b100: step 5 of 40, image_loss 0.5, 0 samples/s"
+    assert later == "micro m3ae-b100: step 10 of 40, image_loss 0.5, 4 samples/s, 01:00 left"
 
 
 def test_other_settings_never_find_the_state(run):

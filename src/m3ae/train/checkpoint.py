@@ -99,10 +99,16 @@ def digest_of(state: dict[str, Tensor]) -> str:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what a killed process was writing: our own temporary files, and those of safetensors."""
-    for pattern in (".checkpoint-*", ".tmp*"):
-        for path in folder.glob(pattern):
-            path.unlink(missing_ok=True)
+    """Remove what a killed process was writing: temporary files, ours and safetensors', and tensors alone.
+
+    Nothing else would remove these: a checkpoint is known by its note, written last and dropped first.
+    """
+    unfinished = [path for pattern in (".checkpoint-*", ".tmp*") for path in folder.glob(pattern)]
+    unfinished += [
+        path for path in folder.glob("checkpoint-*.safetensors") if not path.with_suffix(".json").exists()
+    ]
+    for path in unfinished:
+        path.unlink(missing_ok=True)
 
 
 def last_good(folder: Path, warn: Callable[[str], object] = print) -> Checkpoint | None:

@@ -58,10 +58,10 @@ class StepLog:
     def say(self, line: dict[str, Any], losses: dict[str, float]) -> None:
         """Where the run is, and how long it will take, as one line."""
         text = ", ".join(f"{name} {value}" for name, value in losses.items())
-        left_s = (self.last_step - line["step"]) * self.samples_per_step / line["samples_per_s"]
+        left, rate = (self.last_step - line["step"]) * self.samples_per_step, line["samples_per_s"]
+        time_left = f", {tqdm.format_interval(left / rate)} left" if rate else ""  # 0.0 after hours suspended
         print(
-            f"{self.title}: step {line['step']} of {self.last_step}, {text}, "
-            f"{line['samples_per_s']:.0f} samples/s, {tqdm.format_interval(left_s)} left",
+            f"{self.title}: step {line['step']} of {self.last_step}, {text}, {rate:.0f} samples/s{time_left}",
             file=sys.stderr,
             flush=True,
         )
