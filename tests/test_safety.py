@@ -1,5 +1,6 @@
 """What goes wrong in a long training ends in one clear line, without a hang and without a loss."""
 
+import errno
 import json
 import os
 import resource
@@ -7,12 +8,14 @@ import shutil
 import signal
 import time
 
+import psutil
 import pytest
 import torch
 
 from m3ae.data.stream.stream import Stream
 from m3ae.errors import UserError
 from m3ae.records import read_record
+from m3ae.train.lock import locked
 from m3ae.train.loop import pretrain
 from m3ae.train.machine import Machine, collective_timeout_s
 from m3ae.train.objective import Normaliser
@@ -162,6 +165,91 @@ def test_a_rank_that_is_gone_is_noticed_in_time_and_costs_nothing(run, tmp_path,
     assert "M3AE_COLLECTIVE_TIMEOUT_S is the patience (3 s)" in line
     pretrain(run, MODEL)
     assert read_record(run.paths.record(MODEL, "pretrain")).provenance["resumed_at_step"] >= 4
+
+
+@pytest.fixture
+def standing(run, tmp_path):
+    """A training with a data worker that holds still in its fifth step, alive."""
+
+    def stopping():
+        send_at(5, signal.SIGSTOP)
+        pretrain(run, MODEL, Machine(workers=1))
+
+    (tmp_path / "first").mkdir()
+    (process,) = RankProcesses(tmp_path / "first", 1, stopping).processes
+    try:
+        deadline = time.monotonic() + 60
+        while psutil.Process(process.pid).status() != psutil.STATUS_STOPPED:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        yield process
+    finally:
+        for worker in psutil.Process(process.pid).children() if process.is_alive() else []:
+            worker.kill()
+        process.kill()
+        process.join()
+
+
+def files_of(run):
+    return {path: path.stat().st_mtime_ns for path in run.paths.state(MODEL).rglob("*") if path.is_file()}
+
+
+def test_a_second_start_of_a_living_training_is_refused_and_touches_nothing(run, standing, tmp_path):
+    unfinished = next(run.paths.state(MODEL).glob("*/steps.jsonl")).with_name(".checkpoint-00000005.x")
+    unfinished.write_text("what the living one writes")
+    before = files_of(run)
+    with pytest.raises(
+        UserError, match=rf"expected no other .* found process {standing.pid} on .*; wait for"
+    ):
+        pretrain(run, MODEL)
+    ranks = RankProcesses(tmp_path, 2, lambda: pretrain(run, MODEL))
+    assert ranks.codes() == [1, 1]
+    assert f"found process {standing.pid} on " in lines_of(ranks, 0)[0]
+    assert "the first rank could not have the state for itself" in lines_of(ranks, 1)[0]
+    assert files_of(run) == before
+
+
+def test_a_killed_training_leaves_no_lock_though_its_data_worker_lives_on(run, standing):
+    (worker,) = psutil.Process(standing.pid).children()
+    worker.suspend()
+    standing.kill()
+    standing.join()
+    try:
+        pretrain(run, MODEL)
+        assert worker.is_running()
+    finally:
+        worker.kill()
+    assert read_record(run.paths.record(MODEL, "pretrain")).provenance["resumed_at_step"] == 4
+    assert not any(run.paths.state(MODEL).iterdir())
+
+
+def test_a_disk_without_locks_holds_nobody_off(run, monkeypatch):
+    import fcntl
+
+    def no_locks(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "lockf", no_locks)
+    folder = run.paths.state(MODEL) / "hash"
+    with locked(folder), locked(folder):
+        pass
+    assert not any(run.paths.state(MODEL).iterdir())
+
+
+def test_a_lock_that_its_holder_removed_meanwhile_is_taken_anew(tmp_path, monkeypatch):
+    asked = []
+
+    def lock_once_removed(handle):
+        if not asked:
+            (tmp_path / ".state.lock").unlink()
+        asked.append(handle)
+        return True
+
+    monkeypatch.setattr("m3ae.train.lock.lock", lock_once_removed)
+    with locked(tmp_path / "state"):
+        assert len(asked) == 2
+        assert f"process {os.getpid()} on " in (tmp_path / ".state.lock").read_text()
+    assert not any(tmp_path.iterdir())
 
 
 def test_an_unreadable_shard_stops_all_ranks(run, tmp_path):

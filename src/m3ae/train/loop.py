@@ -13,6 +13,7 @@ from m3ae.train.checkpoint import whole_state
 from m3ae.train.feed import feed
 from m3ae.train.finite import FiniteWatch
 from m3ae.train.interval import Interval
+from m3ae.train.lock import alone_in
 from m3ae.train.machine import Machine
 from m3ae.train.method import objective_of, open_stream
 from m3ae.train.optimizer import make_optimizer
@@ -34,7 +35,8 @@ def pretrain(run: Run, name: str, machine: Machine | None = None) -> None:
 
     Killed at any moment, the next call goes on from the last checkpoint. Started by torchrun, all ranks
     train one model. Raises Again after SIGTERM or SIGUSR1, with the state saved; UserError if a loss or
-    gradient is not finite, or another rank is gone. A row whose weights are taken is not trained (taken.py).
+    gradient is not finite, another rank is gone, or another process is in this training. A row whose
+    weights are taken is not trained (taken.py).
     """
     started = time.time()
     run.model(name)  # a wrong name is the first thing to say
@@ -50,9 +52,10 @@ def pretrain_as(
 ) -> None:
     """One rank's part of a training; what it makes is gone when it returns."""
     inputs = inputs_of(run, name)
-    training = Training(run, name, inputs, machine, ranks)
-    training.run_steps(stop)
-    training.finish(inputs, started)
+    with alone_in(state_folder(run, name, inputs), ranks):
+        training = Training(run, name, inputs, machine, ranks)
+        training.run_steps(stop)
+        training.finish(inputs, started)
 
 
 class Training:
