@@ -1,6 +1,5 @@
 """Pre-training from the first step to the frozen encoder, re-entrant at every step."""
 
-import math
 import time
 
 from m3ae.config.run import Run
@@ -18,6 +17,7 @@ from m3ae.train.machine import Machine
 from m3ae.train.method import objective_of, open_stream
 from m3ae.train.optimizer import make_optimizer
 from m3ae.train.part import Part
+from m3ae.train.passes import in_memory, passes_of
 from m3ae.train.precision import usable_precision
 from m3ae.train.ranks import Ranks, join_ranks
 from m3ae.train.results import write_results
@@ -52,7 +52,7 @@ def pretrain_as(
 ) -> None:
     """One rank's part of a training; what it makes is gone when it returns."""
     inputs = inputs_of(run, name)
-    with alone_in(state_folder(run, name, inputs), ranks):
+    with alone_in(state_folder(run, name, inputs), ranks), in_memory(name, machine):
         training = Training(run, name, inputs, machine, ranks)
         training.run_steps(stop)
         training.finish(inputs, started)
@@ -71,6 +71,8 @@ class Training:
         self.stream = open_stream(run, name)
         self.model = build_model(run, name, self.stream.vocab_size)
         self.spread = Spread(objective_of(run, name, self.model), ranks, machine)
+        read = self.spread.objective.read(self.counts)
+        self.passes = passes_of(read, ranks.world, machine.device_batch)
         self.optimizer = make_optimizer(self.model, self.recipe)
         self.state = State(
             state_folder(run, name, inputs), self.model, self.optimizer, ranks, self.recipe.checkpoint_minutes
@@ -116,12 +118,7 @@ class Training:
 
     def split(self, batch: Tensors) -> list[Part]:
         """This rank's rows in as few parts as its device can take; as many parts at every rank."""
-        world, most = self.ranks.world, self.machine.device_batch
-        fewest_images = self.counts.pairs // world + self.counts.images // world
-        parts = 1 if most is None else math.ceil(sum(self.counts) / world / most)
-        parts = min(parts, fewest_images)
-        with_passages = min(parts, max(self.counts.texts // world, 1))
-        return self.spread.objective.split(batch, parts, with_passages)
+        return self.spread.objective.split(batch, *self.passes)
 
     def after_step(self, done: int, lr: float, stop: StopRequest) -> None:
         """What is due after ``done`` steps, the same at every rank: check, log, draw, save, stop."""

@@ -31,6 +31,10 @@ class MaskedObjective(Objective):
         """Whether passages enter the loss at all."""
         return self.model.architecture.has_text and self.unpaired_text_loss_weight > 0
 
+    def read(self, counts: Counts) -> Counts:
+        """See `Objective`."""
+        return counts if self.reads_passages else counts._replace(texts=0)
+
     def split(self, batch: TensorBatch, parts: int = 1, with_passages: int = 1) -> list[MaskedPart]:
         """Cut the rows of a batch, on the host, into parts of nearly equal size, and plan their words.
 

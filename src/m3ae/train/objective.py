@@ -53,6 +53,10 @@ class Objective(nn.Module, ABC):
     def begin_step(self) -> None:
         """What the parameters need before a step; with FSDP they are this rank's parts here, which last."""
 
+    def read(self, counts: Counts) -> Counts:
+        """The samples of a step that are read at all."""
+        return counts._replace(texts=0)
+
     @abstractmethod
     def split(self, batch: Any, parts: int = 1, with_passages: int = 1) -> list[Any]:
         """Cut the rows of a batch, on the host, into parts of nearly equal size."""
