@@ -1,5 +1,7 @@
 """Intervals against naive loops, scikit-learn and a case with a known coverage."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
@@ -12,8 +14,11 @@ from m3ae.evaluate.bootstrap import (
     interval_of_auroc_difference,
     interval_of_difference,
     interval_of_mean,
+    percentiles,
     resampled_counts,
 )
+from m3ae.records import Metric
+from m3ae.report.results import check_interval
 
 
 def sklearn_auroc(scores_in, scores_out):
@@ -108,6 +113,20 @@ def test_draws_are_uniform_and_depend_on_the_seed():
 
 def test_percent_scales_all_three():
     assert interval_of_mean(np.ones(3), 10, 0.95, seed=0).times(100.0) == (100, 100, 100)
+
+
+@pytest.mark.parametrize("value", [0.1, 0.2, 0.7])
+def test_an_interval_holds_its_value_whatever_the_sums_round_to(value):
+    for num in range(2, 40):
+        got = interval_of_mean(np.full(num, value), 50, 0.95, seed=0)
+        assert got.low <= got.value <= got.high
+        assert got.high - got.low < 1e-12
+        check_interval(Path("probe.json"), "accuracy", Metric(**got._asdict(), n=num, unit="%"))
+
+
+def test_the_ends_of_biased_draws_include_the_value():
+    assert percentiles(0.5, np.full(10, 0.6), 0.95) == (0.5, 0.5, 0.6)
+    assert percentiles(0.5, np.full(10, 0.4), 0.95) == (0.5, 0.4, 0.5)
 
 
 @pytest.mark.parametrize(

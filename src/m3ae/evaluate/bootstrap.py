@@ -99,10 +99,13 @@ def resampled_counts(
 
 
 def percentiles(value: float, draws: Float[np.ndarray, " draws"], confidence: float) -> Interval:
-    """The interval that leaves out ``(1 - confidence) / 2`` of the draws on either side."""
+    """The interval that leaves out ``(1 - confidence) / 2`` of the draws on either side.
+
+    It always holds the value, which draws of few items miss: sums are rounded, and a statistic may be biased.
+    """
     tail = (1 - confidence) / 2
-    low, high = np.quantile(draws, [tail, 1 - tail])
-    return Interval(float(value), float(low), float(high))
+    value, (low, high) = float(value), np.quantile(draws, [tail, 1 - tail])
+    return Interval(value, min(float(low), value), max(float(high), value))
 
 
 def checked(values: Items) -> Float[np.ndarray, " items"]:
