@@ -8,10 +8,11 @@ from m3ae.config import Run
 from m3ae.config.load import merge
 from m3ae.config.models import RunSettings
 from m3ae.errors import UserError
+from m3ae.evaluate.bootstrap import resampled_counts
 from m3ae.evaluate.concepts import choose_penalties, run_concepts
 from m3ae.evaluate.pairs.labels import concepts_in
 from m3ae.evaluate.pairs.stored import PairFeatures
-from m3ae.evaluate.precision import bootstrap, interval_of_precision, precisions, weighted_precision
+from m3ae.evaluate.precision import bootstrap, interval_of_precision, precisions, ranked, weighted_precision
 from m3ae.records import read_record
 from m3ae.report.claims import Claim
 from m3ae.report.verdicts import difference
@@ -48,34 +49,50 @@ def test_an_image_has_a_concept_if_any_caption_names_it_as_a_word():
     ]
 
 
-def test_drawing_every_image_once_gives_scikit_learns_number():
-    labels, found = scores()
-    order = np.argsort(-found[:, 0], kind="stable")
-    once = weighted_precision(np.ones((1, 60), np.int64), labels[order, 0])[0]
-    assert once == pytest.approx(average_precision_score(labels[:, 0], -np.argsort(order)), abs=1e-12)
-
-
-def test_a_draw_is_what_the_drawn_images_give():
+@pytest.mark.parametrize("levels", [3, 12, 1000], ids=["many ties", "some ties", "few ties"])
+def test_a_draw_is_what_scikit_learn_says_of_the_drawn_images(levels):
     rng = np.random.default_rng(1)
-    labels = rng.random(40) < 0.4
-    counts = rng.multinomial(40, np.full(40, 1 / 40))
-    repeated = np.repeat(labels, counts)
-    naive = average_precision_score(repeated, -np.arange(len(repeated)))
-    # images that came several times tie in truth, and count one after the other in both
-    assert weighted_precision(counts[None], labels)[0] == pytest.approx(naive, abs=0.02)
+    labels, found = rng.random(40) < 0.4, rng.integers(0, levels, 40).astype(np.float16)
+    counts = np.concatenate([np.ones((1, 40), np.int64), rng.multinomial(40, np.full(40, 1 / 40), size=20)])
+    for drawn, got in zip(counts, weighted_precision(counts, ranked(labels, found)), strict=True):
+        expected = average_precision_score(np.repeat(labels, drawn), np.repeat(found, drawn))
+        assert got == pytest.approx(expected, abs=1e-12)
 
 
 def test_a_draw_sums_the_precision_at_every_image_that_has_the_concept():
     rng = np.random.default_rng(2)
     counts = rng.multinomial(30, np.full(30, 1 / 30), size=5)
-    for right in (rng.random(30) < 0.3, np.arange(30) == 0, np.arange(30) == 29, np.ones(30, bool)):
-        for drawn, found in zip(counts, weighted_precision(counts, right), strict=True):
+    for right in (rng.random(30) < 0.3, np.arange(30) < 2, np.arange(30) >= 28, np.ones(30, bool)):
+        for drawn, found in zip(
+            counts, weighted_precision(counts, ranked(right, -np.arange(30))), strict=True
+        ):
             hits = [drawn[: i + 1] @ right[: i + 1] / max(drawn[: i + 1].sum(), 1) for i in range(30)]
-            assert found == pytest.approx(drawn * right @ np.array(hits) / max(drawn @ right, 1), abs=1e-12)
+            expected = drawn * right @ np.array(hits) / (drawn @ right) if drawn @ right else np.nan
+            assert found == pytest.approx(expected, abs=1e-12, nan_ok=True)
 
 
-def test_images_without_the_concept_have_no_precision():
-    assert weighted_precision(np.ones((3, 4), np.int64), np.zeros(4, bool)).tolist() == [0, 0, 0]
+def test_scores_that_say_nothing_have_the_chance_in_every_draw():
+    """Whatever the order of the images: those with the concept may come first."""
+    labels = (np.arange(400) < 100)[:, None]
+    got = interval_of_precision(labels, [np.zeros((400, 1))], [1.0], 500, 0.95, 0)
+    shares = [drawn[:100].sum() / 400 for counts in resampled_counts(400, 500, 0) for drawn in counts]
+    assert got == pytest.approx((0.25, *np.quantile(shares, [0.025, 0.975])))
+
+
+def test_draws_without_the_concept_are_left_out():
+    labels, found = np.zeros((50, 2), bool), np.random.default_rng(3).normal(size=(50, 2))
+    labels[:2, 0], labels[:25, 1] = True, True
+    counts = np.concatenate(list(resampled_counts(50, 300, 4)))
+    left = counts[counts[:, :2].sum(axis=1) > 0]
+    assert len(left) < 300
+    columns = [[np.repeat(column, drawn) for column in (*labels.T, *found.T)] for drawn in left]
+    naive = [np.mean([average_precision_score(*each) for each in ((a, c), (b, d))]) for a, b, c, d in columns]
+    np.testing.assert_allclose(bootstrap(labels, [found], [1.0], 300, 4), naive, atol=1e-12)
+
+
+def test_a_concept_that_no_draw_has_is_one_line():
+    with pytest.raises(UserError, match=r"expected draws .* with every concept, got none of 20"):
+        bootstrap(np.zeros((9, 1), bool), [np.ones((9, 1))], [1.0], 20, 0)
 
 
 def test_the_interval_holds_the_value_and_is_the_same_each_time():
