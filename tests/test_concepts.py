@@ -155,6 +155,25 @@ def test_the_penalty_is_chosen_for_each_concept(run):
     assert set(choose_penalties(run, x, labels)) <= {1.0, 100.0}
 
 
+@pytest.mark.parametrize(
+    ("is_held", "is_rare", "found"),
+    [
+        (True, True, r"to learn from .*, found it in 0 of \d+"),
+        (True, False, r"to learn from .*, found it in (\d+) of \1"),
+        (False, True, r"to choose a penalty on .*, found it in 0 of \d+"),
+    ],
+)
+def test_a_concept_that_one_part_of_the_training_images_has_alone_is_one_line(run, is_held, is_rare, found):
+    """The split does not look at labels: both images of a rare concept may be held out."""
+    x = np.random.default_rng(0).normal(size=(50, 4))
+    held = np.random.default_rng(run.settings.seed).random(50) < 0.3
+    few = np.zeros(50, bool)
+    few[np.flatnonzero(held == is_held)[:2]] = True
+    labels = np.stack([x[:, 0] > 0, few == is_rare], axis=1)
+    with pytest.raises(UserError, match=rf"concepts\.words\.size: .* {found}; change its words"):
+        choose_penalties(run, x, labels)
+
+
 def test_a_concept_that_nobody_names_is_refused(run):
     changed = merge(run.settings.plain(), {"concepts": {"words": {"whale": ["whale"]}}})
     pretrain(run, "m3ae-b100")
