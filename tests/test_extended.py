@@ -20,6 +20,7 @@ from m3ae.data.evalsets.evalsets import EvalImages
 from m3ae.errors import UserError
 from m3ae.evaluate.attack.robustness import run_robustness
 from m3ae.evaluate.detect.detection import run_detection
+from m3ae.evaluate.detect.odin import PixelOdin
 from m3ae.evaluate.detect.reconstruction import Rebuilder
 from m3ae.evaluate.detect.scores import SCORES
 from m3ae.evaluate.heads import augmented
@@ -206,6 +207,16 @@ def test_an_images_corruption_depends_on_its_row_alone(quick):
     np.testing.assert_array_equal(whole["fog", 5][1], expected)
     assert evenly(10, 4).tolist() == [0, 3, 6, 9]
     assert evenly(3, 10).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("stage", [run_shift, run_robustness, run_detection, PixelOdin, Rebuilder])
+def test_weights_that_are_not_the_recorded_ones_are_measured_by_none(quick, stage):
+    """Though the stored features are of the right ones."""
+    path = quick.paths.encoder(MODEL)
+    path.write_bytes(path.read_bytes()[:-4] + b"\0\0\0\1")
+    beside = {PixelOdin: [None], Rebuilder: [1]}
+    with pytest.raises(UserError, match=r"expected the weights \w{12} .* got \w{12}; train again"):
+        stage(quick, MODEL, *beside.get(stage, []))
 
 
 def test_clean_accuracy_under_shift_is_the_probes_own(quick):

@@ -7,17 +7,18 @@ import pytest
 import torch
 from PIL import Image
 
+from m3ae.errors import UserError
 from m3ae.evaluate.heldout import BATCH, measure, run_heldout
 from m3ae.evaluate.heldout_pairs import HeldoutPairs
 from m3ae.evaluate.hidden import constant_word_accuracy, hidden_errors, mean_of_visible_error
 from m3ae.evaluate.reconstructions import rebuilt_pairs
 from m3ae.model.masking import num_visible
 from m3ae.model.patches import to_patches
-from m3ae.model.weights import load_encoder, save_encoder
+from m3ae.model.weights import load_encoder
 from m3ae.records import read_record
 from m3ae.report.figure2 import make_figure2
-from m3ae.train.build import build_model
 from small_project import make_micro
+from trained_files import save_first_weights
 
 M3AE, MAE = "m3ae-b100", "mae-b100"
 
@@ -28,9 +29,8 @@ def run(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         run = make_micro(folder)
-        vocab = HeldoutPairs(run).tokens.vocab_size
         for name in (M3AE, MAE):
-            save_encoder(build_model(run, name, vocab), run.paths.encoder(name))
+            save_first_weights(run, name)
         yield run
 
 
@@ -147,3 +147,15 @@ def test_figure_2_shows_originals_masks_and_words(run):
         said = "".join(piece.removeprefix("##") for piece, _, _ in picture["caption"])
         assert said == "".join(words)
         assert {type(hidden) for _, hidden, _ in picture["caption"]} <= {bool}
+
+
+def test_weights_that_are_not_the_recorded_ones_are_measured_by_none(run):
+    path = run.paths.encoder(M3AE)
+    before = path.read_bytes()
+    path.write_bytes(before[:-4] + b"\0\0\0\1")
+    try:
+        for measured in (lambda: run_heldout(run, M3AE), lambda: rebuilt_pairs(run)):
+            with pytest.raises(UserError, match=r"expected the weights \w{12} .* got \w{12}; train again"):
+                measured()
+    finally:
+        path.write_bytes(before)

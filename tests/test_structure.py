@@ -161,3 +161,10 @@ def test_benchmarks_import_what_there_is(path):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "m3ae":
             missing = {alias.name for alias in node.names} - set(names_of(node.module))
             assert not missing, f"{node.module}: {missing}"
+
+
+@pytest.mark.parametrize("path", sorted((SOURCE / "evaluate").rglob("*.py")), ids=lambda path: path.name)
+def test_no_stage_reads_an_encoder_without_its_hash(path):
+    """An encoder that was swapped would be measured under the hash of another."""
+    called = {name for name, _ in calls_in(path)}
+    assert not called & {"load_encoder", "load_clip", "load_whole"} or "checked_weights" in called

@@ -15,11 +15,12 @@ from m3ae.config.run import Run
 from m3ae.data.tokens import Tokens
 from m3ae.evaluate.bootstrap import Interval, interval_of_mean
 from m3ae.evaluate.detect.reconstruction import Rebuilder
+from m3ae.evaluate.encoder import checked_encoder
 from m3ae.evaluate.heldout_pairs import HeldoutPairs
 from m3ae.evaluate.hidden import constant_word_accuracy, hidden_errors, mean_of_visible_error
+from m3ae.evaluate.stored import recorded_weights
 from m3ae.files import sha256_of
 from m3ae.model.m3ae import M3AE
-from m3ae.model.weights import load_encoder
 from m3ae.records import Metric, Record, provenance
 
 BATCH = 100
@@ -45,7 +46,7 @@ TEXT_METRICS = {
 def run_heldout(run: Run, name: str) -> None:
     """Measure one model on the held-out pairs and write its record."""
     started = time.time()
-    model = load_encoder(run.paths.encoder(name))
+    model = checked_encoder(run, name)
     pairs = HeldoutPairs(run)
     values = measure(run, model, pairs)
     metrics = IMAGE_METRICS | (TEXT_METRICS if model.architecture.has_text else {})
@@ -58,7 +59,7 @@ def run_heldout(run: Run, name: str) -> None:
         details={"num_samples": len(pairs)},
         settings=run.stage("heldout", name),
         inputs={
-            "weights": sha256_of(run.paths.encoder(name)),
+            "weights": recorded_weights(run, name),
             "heldout_manifest": sha256_of(run.paths.manifest("heldout")),
             "heldout_tokens": sha256_of(run.paths.tokens("heldout")),
         },

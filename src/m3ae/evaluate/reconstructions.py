@@ -6,19 +6,19 @@ from torch import Tensor
 
 from m3ae.config.run import Run
 from m3ae.data.tokens import load_tokenizer
+from m3ae.evaluate.encoder import checked_encoder
 from m3ae.evaluate.heldout_pairs import HeldoutBatch, HeldoutPairs
 from m3ae.evaluate.rebuilt import Picture, Rebuilt
 from m3ae.model.m3ae import M3AE
 from m3ae.model.outputs import Output
 from m3ae.model.patches import to_patches
 from m3ae.model.pictures import triple
-from m3ae.model.weights import load_encoder
 
 
 def rebuilt_pairs(run: Run) -> list[Rebuilt]:
     """Rebuild the first held-out pairs of the run with its first M3AE."""
     name = run.models_of("m3ae")[0]
-    model = load_encoder(run.paths.encoder(name))
+    model = checked_encoder(run, name)
     pairs = HeldoutPairs(run)
     samples = np.arange(min(run.settings.heldout.num_pictures, len(pairs)))
     if not len(samples):

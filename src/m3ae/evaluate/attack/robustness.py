@@ -18,6 +18,7 @@ from m3ae.data.evalsets.evalsets import EvalImages
 from m3ae.errors import UserError
 from m3ae.evaluate.attack.robust import attack_of, robust_correct
 from m3ae.evaluate.attack.victim import Victim, check_victim, is_right
+from m3ae.evaluate.encoder import checked_encoder
 from m3ae.evaluate.features import pool
 from m3ae.evaluate.metrics import accuracy
 from m3ae.evaluate.ood import classifier_of, open_probes
@@ -26,7 +27,6 @@ from m3ae.evaluate.shift.shifted import evenly, views_of
 from m3ae.evaluate.stored import Features
 from m3ae.files import sha256_of
 from m3ae.model.m3ae import M3AE
-from m3ae.model.weights import load_encoder
 from m3ae.records import Metric, Record, provenance
 
 
@@ -126,7 +126,7 @@ def victim_of(run: Run, model: str, classifier: Classifier, device: torch.device
     """Encoder, pooling and probe of a model, in fp32."""
     if run.settings.features.precision != "fp32":
         raise UserError("robustness: expected features.precision fp32; bf16 rounds gradients away")
-    encoder = load_encoder(run.paths.encoder(model)).requires_grad_(False)
+    encoder = checked_encoder(run, model).requires_grad_(False)
     image, pooling = run.settings_of(model).data.image, run.settings.features.pooling
     victim = Victim(Pooled(encoder, pooling), classifier, image.mean, image.std)
     return victim.to(device)

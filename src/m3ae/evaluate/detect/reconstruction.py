@@ -18,9 +18,9 @@ from m3ae.data.evalsets.evalsets import EvalImages
 from m3ae.data.stream.keyed import IMAGE_MASK, uniforms
 from m3ae.data.stream.words import pad_words
 from m3ae.data.tokens import load_tokenizer
+from m3ae.evaluate.encoder import checked_encoder
 from m3ae.evaluate.features import batches
 from m3ae.model.m3ae import M3AE
-from m3ae.model.weights import load_encoder
 
 Errors = Float[np.ndarray, " count"]
 Words = tuple[Int[Tensor, "batch words"], Tensor]
@@ -32,7 +32,7 @@ class Rebuilder:
     def __init__(self, run: Run, model: str, masks: int) -> None:
         self.run, self.model, self.masks = run, model, masks
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.network: M3AE = load_encoder(run.paths.encoder(model)).to(self.device)
+        self.network: M3AE = checked_encoder(run, model).to(self.device)
         self.reads_text = self.network.architecture.has_text
 
     def errors(

@@ -13,6 +13,7 @@ from m3ae.config import Run
 from m3ae.config.evaluation import Task
 from m3ae.data.evalsets.evalsets import EvalImages
 from m3ae.data.images import normalise, view
+from m3ae.evaluate.encoder import checked_encoder
 from m3ae.evaluate.features import BATCH, encode, finite, pool
 from m3ae.evaluate.metrics import mean_share
 from m3ae.evaluate.ood import classifier_of, open_probes
@@ -22,7 +23,6 @@ from m3ae.evaluate.shift.natural import natural_metrics
 from m3ae.evaluate.stored import Features
 from m3ae.files import sha256_of
 from m3ae.model.m3ae import M3AE
-from m3ae.model.weights import load_encoder
 from m3ae.records import Metric, Record, provenance
 
 Views = UInt8[np.ndarray, "count size_px size_px 3"]
@@ -66,7 +66,7 @@ def on_corrupted(
 
     Tasks on the same images share the passes through the encoder.
     """
-    encoder = load_encoder(run.paths.encoder(model)).to("cuda" if torch.cuda.is_available() else "cpu")
+    encoder = checked_encoder(run, model).to("cuda" if torch.cuda.is_available() else "cpu")
     found: dict[str, dict[tuple[str, int], Right]] = {name: {} for name in classifiers}
     groups: dict[tuple[str, str], list[Task]] = {}
     for task in run.settings.probe.tasks:
