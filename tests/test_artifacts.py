@@ -162,6 +162,13 @@ def test_one_changed_digit_of_a_record_is_a_finding(project):
     assert "was edited" in CliRunner().invoke(main, ["artifacts", "verify", "--run", "micro"]).output
 
 
+def test_a_record_under_another_models_name_is_a_finding(project):
+    paths = load_run("micro").paths
+    paths.record("mae-b100", "pretrain").write_bytes(paths.record("m3ae-b100", "pretrain").read_bytes())
+    said = CliRunner().invoke(main, ["artifacts", "verify", "--run", "micro", "--kind", "records"]).output
+    assert f"{paths.record('mae-b100', 'pretrain')}: is the record of results/micro/m3ae-b100/pre" in said
+
+
 @pytest.mark.parametrize("content", [b"corrupted", b"\1" * 500, b""], ids=["corrupted", "truncated", "empty"])
 @pytest.mark.parametrize("by", ["us", "dvc"])
 def test_a_damaged_object_is_named_and_not_used(project, monkeypatch, content, by):

@@ -18,6 +18,7 @@ from m3ae.report.format import interval, percent, rounded, signed
 from m3ae.report.markdown import write_table
 from m3ae.report.orderings import orderings
 from m3ae.report.paper import read_numbers
+from m3ae.report.results import find_record
 from m3ae.report.tables import COLUMNS, figure_table
 
 M3AE, MAE, UNTRAINED = "m3ae-b100", "mae-b100", "untrained-b"
@@ -276,3 +277,13 @@ def test_no_table_is_made_with_a_number_that_has_no_interval(run, broken):
     path.write_text(json.dumps(content))
     with pytest.raises(UserError, match=r"not a record \(metrics.accuracy.low: Field required"):
         figure_table(run, "figure3")
+
+
+def test_a_record_under_another_models_name_is_refused(run):
+    path = made.write_probe(run, M3AE, "digit", made.hits(0.6))
+    assert find_record(run, M3AE, "probe-digit") is not None
+    other = run.paths.record(MAE, "probe-digit")
+    other.parent.mkdir(parents=True)
+    other.write_bytes(path.read_bytes())
+    with pytest.raises(UserError, match=f"{other}: is the record of {path}; restore the file, or remove it"):
+        find_record(run, MAE, "probe-digit")

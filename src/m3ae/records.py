@@ -118,6 +118,19 @@ def read_record(path: Path) -> Record:
     return record
 
 
+def read_placed(path: Path) -> Record:
+    """Read a record of the project. Raises UserError, one line, if it is that of another place, too."""
+    record = read_record(path)
+    name = "-".join(filter(None, [record.stage, record.subject]))
+    place = Path("results", record.run, record.model, f"{name}.json")
+    if path != place:
+        raise UserError(
+            f"{path}: is the record of {place}; restore the file, or remove it and make it again: "
+            f"snakemake {path}"
+        )
+    return record
+
+
 def provenance(started: float) -> dict[str, Any]:
     """Commit, versions, machine and wall time of work that began at ``started`` (time.time())."""
     return {

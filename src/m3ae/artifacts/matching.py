@@ -11,7 +11,7 @@ from m3ae.artifacts.evalsets import wrong_listing
 from m3ae.artifacts.inventory import Inventory, read_plain, unfit
 from m3ae.artifacts.work import Job
 from m3ae.config.stages import sort_keys
-from m3ae.records import HASH, content_hash, read_record
+from m3ae.records import HASH, content_hash, read_placed
 
 
 class Problem(NamedTuple):
@@ -66,21 +66,12 @@ def judge_listing(inventory: Inventory, job: Job, hashes: Hashes) -> Verdict | N
 def checked(path: Path, job: Job) -> dict[str, Any]:
     """A record, manifest or receipt as plain JSON. Raises UserError if its own hash says it was edited."""
     if job.model:
-        return in_its_place(path, read_record(path).model_dump(mode="json"))
+        return read_placed(path).model_dump(mode="json")
     content = read_plain(path)
     # The `sha256` of a manifest may be that of what lies beside it.
     if job.has_receipt and HASH in content and content[HASH] != content_hash(content):
         raise unfit(path, "was edited", job.stage)
     return content
-
-
-def in_its_place(path: Path, record: dict[str, Any]) -> dict[str, Any]:
-    """A record that lies where its content says. Raises UserError for a misplaced one."""
-    name = "-".join(filter(None, [record["stage"], record["subject"]]))
-    place = Path("results", record["run"], record["model"], f"{name}.json")
-    if path != place:
-        raise unfit(path, f"is the record of {place}")
-    return record
 
 
 def made_params(job: Job, content: dict[str, Any], params: list[Any]) -> list[Any]:

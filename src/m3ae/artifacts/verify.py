@@ -12,7 +12,7 @@ from m3ae.data.manifest import PACKED
 from m3ae.data.packed import finding
 from m3ae.errors import UserError
 from m3ae.files import sha256_of
-from m3ae.records import read_record
+from m3ae.records import read_placed
 
 
 def selected(run: Run, kinds: Iterable[str] = (), models: Iterable[str] = ()) -> list[Artifact]:
@@ -64,7 +64,7 @@ def broken(artifact: Artifact) -> str | None:
     """Why a record is not to be believed; manifests, which state no hash of their own, need only be JSON."""
     try:
         if artifact.kind == "records":
-            read_record(artifact.path)
+            read_placed(artifact.path)
         else:
             json.loads(artifact.path.read_bytes())
     except UserError as error:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from m3ae.config import Run
 from m3ae.errors import UserError
-from m3ae.records import Metric, Record, read_record
+from m3ae.records import Metric, Record, read_placed
 from m3ae.report.differences import unequal
 
 FIGURES = ("pretrain", "heldout", "features", "probe", "ood", "concepts")
@@ -26,8 +26,8 @@ STAGES = (
 def find_record(run: Run, model: str, stage: str) -> Record | None:
     """The record of ``stage`` (``pretrain``, ``probe-digit``, ...), or None where nothing was run.
 
-    Raises UserError if it is broken, was made with other settings than the run's, or has a number without an
-    interval: no table and no chart is made with one.
+    Raises UserError if it is broken, of another model or stage, was made with other settings than the run's,
+    or has a number without an interval: no table and no chart is made with one.
     """
     path = run.paths.record(model, stage)
     if model not in run.models or not path.is_file():
@@ -46,7 +46,7 @@ def find_record(run: Run, model: str, stage: str) -> Record | None:
 @lru_cache(maxsize=512)
 def read_once(path: Path, folder: Path, state: tuple[int, ...]) -> Record:
     """The record in the ``state`` that a file has: a table asks for it once per metric."""
-    record = read_record(path)
+    record = read_placed(path)
     for name, metric in record.metrics.items():
         check_interval(path, name, metric)
     return record
