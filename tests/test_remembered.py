@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import made_records as made
+from m3ae.errors import UserError
 from m3ae.records import Items
 from m3ae.report import remembered
 from m3ae.report.verdicts import paired
@@ -64,3 +65,16 @@ def test_a_broken_file_is_drawn_anew(drawn, text):
 def test_where_nothing_can_be_written_it_is_drawn_each_time(drawn):
     remembered.FOLDER.parent.write_text("a file stands in the way")
     assert drawn(*sides(), 100, 0.95, 0) == drawn(*sides(), 100, 0.95, 0)
+
+
+def scored(labels):
+    scores = np.random.default_rng(0).normal(size=labels.size).astype(np.float16)
+    return tuple(map(Items.pack, (labels.ravel().astype(np.uint8), scores, np.array([len(labels)]))))
+
+
+def test_average_precisions_over_other_labels_are_no_pair(drawn):
+    labels = np.random.default_rng(1).random((30, 2)) < 0.5
+    assert drawn(scored(labels), scored(labels), 50, 0.95, 0) == (0, 0, 0)
+    for others, got in ((~labels, "other ones"), (labels[:20], "30 and 20 images")):
+        with pytest.raises(UserError, match=f"expected the same images and labels, got {got}; make both"):
+            drawn(scored(labels), scored(others), 50, 0.95, 0)

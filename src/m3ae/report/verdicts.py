@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+
 from m3ae.config import Run
 from m3ae.config.printed import as_printed
+from m3ae.errors import UserError
 from m3ae.evaluate.bootstrap import Interval, interval_of_auroc_difference, interval_of_difference
 from m3ae.evaluate.precision import by_image, interval_of_precision
 from m3ae.records import Items, Metric
@@ -108,7 +111,19 @@ def paired(better: Packed, worse: Packed, draws: int, confidence: float, seed: i
     if len(a) == 1:
         return interval_of_difference(a[0], b[0], draws, confidence, seed).times(100)
     if len(a) == 3:
+        check_labels(a, b)
         images = int(a[2][0])
         labels, *scores = (by_image(values, images) for values in (a[0].astype(bool), a[1], b[1]))
         return interval_of_precision(labels, scores, [1.0, -1.0], draws, confidence, seed).times(100)
     return interval_of_auroc_difference((a[0], a[1]), (b[0], b[1]), draws, confidence, seed).times(100)
+
+
+def check_labels(a: list[np.ndarray], b: list[np.ndarray]) -> None:
+    """Raise UserError unless two models' scores are of the same images with the same concepts."""
+    (labels, _, images), (others, _, other_images) = a, b
+    if not (np.array_equal(images, other_images) and np.array_equal(labels, others)):
+        sizes = f"{images[0]} and {other_images[0]} images" if images[0] != other_images[0] else "other ones"
+        raise UserError(
+            f"paired difference of average precisions: expected the same images and labels, got {sizes}; "
+            "make both records again from the same pairs and concepts"
+        )
