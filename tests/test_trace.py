@@ -155,6 +155,34 @@ def test_a_cell_of_a_table_without_panels_or_metrics_is_named_by_model_and_stage
     assert [cell["stage"] for cell in cells if cell["table"].endswith("compute.csv")] == ["probe"]
 
 
+def state(path, **stated):
+    """Let a record say which files its stage made."""
+    record = read_record(path)
+    record.model_copy(update={"provenance": {**record.provenance, **stated}}).write(path)
+
+
+def test_a_hash_that_a_record_states_comes_before_a_guess(copied):
+    """The features were made again from the same inputs; the probe is of those that were there before."""
+    features, probe = copied[f"{M3AE}/features"], copied[f"{M3AE}/probe"]
+    assert plain(probe)["records"][probe.as_posix()]["broken"] == []  # a guess: nothing is stated
+    state(features, features_sha256=sha256("others"))
+    found = plain(probe)
+    assert found["records"][probe.as_posix()]["broken"] == ["features"]
+    assert features.as_posix() not in found["back"]["records"]
+    state(features, features_sha256=sha256(f"{M3AE} features"))
+    assert plain(probe)["files"][sha256(f"{M3AE} features")]["made_by"] == [features.as_posix()]
+
+
+def test_features_of_pairs_are_known_by_those_who_state_them(copied):
+    heldout = copied[f"{M3AE}/heldout"]  # any record: `concepts` and `captions` state it
+    state(heldout, pairs_sha256=sha256("pairs"))
+    place = f"results/tiny/{M3AE}/pairs.safetensors"
+    found = plain(place)
+    assert found["files"][sha256("pairs")]["places"] == {place: "not here"}
+    assert found["back"]["records"][0] == found["forward"]["records"][0] == heldout.as_posix()
+    assert place in trace(heldout).output
+
+
 def test_settings_are_listed_on_demand(project):
     path = project[f"{M3AE}/pretrain"]
     said = trace(path, "--settings").output

@@ -11,7 +11,9 @@ from m3ae.records import Record
 MAKER = {"weights": "pretrain", "features": "features", "layers": "features", "probe": "probe"}
 """Inputs that a stage of the same model makes, and that stage."""
 DERIVED = ("features", "layers", "probe")
-"""Those whose hash no record of their maker states: it is known from the records that read them."""
+"""Those whose maker is guessed where its record does not state their hash."""
+STATED = ("weights", "features", "layers", "probe", "pairs")
+"""Files whose hash the record of their maker states, as `features_sha256`; some records do not."""
 SPLITS = ("train", "heldout", "images")
 
 
@@ -23,6 +25,7 @@ def file_of(record: Record, name: str) -> Path | None:
         "features": paths.features(model),
         "layers": paths.layers(model),
         "probe": paths.classifier(model),
+        "pairs": paths.pairs(model),
         "tokenizer": paths.tokenizer,
         "texts": paths.tokens("texts"),
     }
@@ -38,6 +41,16 @@ def file_of(record: Record, name: str) -> Path | None:
     except UserError:
         return None
     return paths.evalset(dataset)
+
+
+def stated_by(record: Record) -> dict[str, str]:
+    """SHA-256 of the files that a record says its stage made, by name.
+
+    The pairs' features have no record of their own: those of the stages that read them, or made them, do.
+    """
+    said = {**record.provenance, **record.details}
+    found = {name: said.get(f"{name}_sha256") for name in STATED}
+    return {name: sha256 for name, sha256 in found.items() if isinstance(sha256, str)}
 
 
 def state_of(path: Path, sha256: str) -> str:

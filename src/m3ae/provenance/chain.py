@@ -4,7 +4,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
-from m3ae.provenance.artifacts import DERIVED, MAKER, file_of
+from m3ae.provenance.artifacts import DERIVED, MAKER, file_of, stated_by
 from m3ae.records import Record
 
 
@@ -24,8 +24,10 @@ class Chain:
         self.users: dict[str, list[Use]] = defaultdict(list)
         self.files: dict[str, list[Path]] = defaultdict(list)
         for path, record in records.items():
-            if isinstance(weights := record.details.get("weights_sha256"), str):
-                self.add_maker(weights, path, file_of(record, "weights"))
+            for name, sha256 in stated_by(record).items():
+                self.add_maker(sha256, path, file_of(record, name))
+                if name == "pairs":  # no stage of its own: who finds none makes it, and all read it
+                    self.users[sha256].append(Use(path, name))
         for path, record in records.items():
             for name, sha256 in record.inputs.items():
                 self.users[sha256].append(Use(path, name))
@@ -45,11 +47,15 @@ class Chain:
             self.files[sha256].append(file)
 
     def makers_of(self, record: Record, name: str) -> list[Path]:
-        """Records of the same model whose stage makes ``name``, and that read the same as ``record`` did."""
+        """Records of the same model whose stage makes ``name`` and that read the same as ``record`` did.
+
+        A guess, for those alone that state no hash of it; what others state is known already.
+        """
         return [
             path
             for path, made in self.records.items()
             if (made.run, made.model, made.stage) == (record.run, record.model, MAKER[name])
+            and name not in stated_by(made)
             and all(record.inputs.get(key, value) == value for key, value in made.inputs.items())
         ]
 
