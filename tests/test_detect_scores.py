@@ -473,3 +473,16 @@ def test_odin_of_images_takes_a_step_against_the_loss_of_the_predicted_class(std
         expected = (model(image[None] + step) / 10).softmax(dim=1).max().item()
         assert score == pytest.approx(expected, rel=1e-12)
         assert score > log_p.exp().item()
+
+
+def test_features_that_never_change_are_a_tie_in_every_score():
+    """A collapsed encoder: all 0 after the BatchNorm, which some scores divide by."""
+    classes = np.arange(20) % CLASSES
+    x, rng = np.full((20, WIDTH), 0.5), np.random.default_rng(0)
+    weight, bias = rng.normal(size=(CLASSES, WIDTH)), rng.normal(size=CLASSES)
+    fitted = fit(x, classes, Classifier(x.mean(axis=0), x.var(axis=0), weight, bias))
+    for name in ("nci", "ash_s", "scale"):
+        found = SCORES[name](fitted, x)
+        assert np.ptp(found) == 0, name
+        expected = 0 if name == "nci" else scipy.special.logsumexp(bias)
+        np.testing.assert_allclose(found, expected, rtol=1e-12)

@@ -66,8 +66,13 @@ def pnml_detector(fitted: Fitted) -> Any:
 
 @by_rows
 def nci(fitted: Fitted, x: FloatFeatures) -> Scores:
-    """Projection of the centred features' direction on the predicted class's weights (alpha 0)."""
-    return turned(fitted.once(nci_detector).predict_features(tensor(single(fitted, x))))
+    """Projection of the centred features' direction on the predicted class's weights (alpha 0).
+
+    Features on the mean have no direction (0 / 0): 0, as if it were at right angles.
+    """
+    detector, h = fitted.once(nci_detector), single(fitted, x)
+    on_mean = (h == detector.global_mean.numpy()).all(axis=1)
+    return np.where(on_mean, 0.0, turned(detector.predict_features(tensor(h))))
 
 
 def nci_detector(fitted: Fitted) -> Any:

@@ -57,7 +57,8 @@ def vra_detector(fitted: Fitted) -> Any:
 @by_rows
 def ash_s(fitted: Fitted, x: FloatFeatures) -> Scores:
     """Small activations set to 0, the others scaled by exp(sum before / sum after)."""
-    return turned(fitted.once(ash_s_detector).predict_feature_maps(as_maps(fitted, x)))
+    scores = turned(fitted.once(ash_s_detector).predict_feature_maps(as_maps(fitted, x)))
+    return with_nothing_to_scale(fitted, x, scores)
 
 
 @by_rows
@@ -69,7 +70,13 @@ def ash_p(fitted: Fitted, x: FloatFeatures) -> Scores:
 @by_rows
 def scale(fitted: Fitted, x: FloatFeatures) -> Scores:
     """All activations scaled by exp(sum / sum of the largest)."""
-    return turned(fitted.once(scale_detector).predict_feature_maps(as_maps(fitted, x)))
+    scores = turned(fitted.once(scale_detector).predict_feature_maps(as_maps(fitted, x)))
+    return with_nothing_to_scale(fitted, x, scores)
+
+
+def with_nothing_to_scale(fitted: Fitted, x: FloatFeatures, scores: Scores) -> Scores:
+    """The energy of the bias alone where all activations are 0: their sums' ratio is 0 / 0, but 0 stays 0."""
+    return np.where(fitted.normalise(x).any(axis=1), scores, logsumexp(fitted.classifier.bias))
 
 
 def ash_s_detector(fitted: Fitted) -> Any:
