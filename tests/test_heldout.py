@@ -1,6 +1,7 @@
 """Held-out errors: baselines and models against loops, partners that are wrong, records with intervals."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -159,3 +160,10 @@ def test_weights_that_are_not_the_recorded_ones_are_measured_by_none(run):
                 measured()
     finally:
         path.write_bytes(before)
+
+
+def test_one_pair_alone_has_no_wrong_partner(run):
+    heldout = run.settings.heldout.model_copy(update={"num_samples": 1})
+    single = replace(run, settings=run.settings.model_copy(update={"heldout": heldout}))
+    with pytest.raises(UserError, match=r"heldout: expected two pairs or more, .* got 1; raise heldout"):
+        run_heldout(single, M3AE)

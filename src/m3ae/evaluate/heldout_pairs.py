@@ -13,6 +13,7 @@ from m3ae.data.shards import Pairs
 from m3ae.data.stream.keyed import IMAGE_MASK, PAIRS, TEXT_MASK, permutation, uniforms
 from m3ae.data.stream.stream import pad_words
 from m3ae.data.tokens import Tokens
+from m3ae.errors import UserError
 
 EPOCH = 0  # held-out samples are seen once
 
@@ -41,7 +42,15 @@ class HeldoutPairs:
         return min(len(self.pairs), self.settings.heldout.num_samples)
 
     def partners(self) -> Int64[np.ndarray, " n"]:
-        """For each image a pair whose caption is wrong for it: one cycle through all of them."""
+        """For each image a pair whose caption is wrong for it: one cycle through all of them.
+
+        Raises UserError for a single pair, which would be its own wrong partner.
+        """
+        if len(self) < 2:
+            raise UserError(
+                f"heldout: expected two pairs or more, each the other's wrong partner, got {len(self)}; "
+                "raise heldout.num_samples, or bring more held-out pairs"
+            )
         cycle = permutation(len(self), self.settings.seed, PAIRS)
         partners = np.empty(len(self), np.int64)
         partners[cycle] = np.roll(cycle, -1)
