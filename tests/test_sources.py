@@ -8,6 +8,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from click.testing import CliRunner
@@ -292,6 +293,36 @@ def test_what_is_odd_in_a_tar_is_named_and_the_rest_is_read(make, tmp_path, monk
     assert outcomes[-1].captions == ["by JSON"]
     assert outcomes[-1].url == "http://a/b"
     assert raw.origin["skipped_members"] == {"outside": 2, "link": 1, "device": 1}
+
+
+def test_names_and_addresses_that_are_no_utf8_are_cleaned_under_escaped_ones(make, tmp_path):
+    made = pictures(6)
+    run = make("webdataset", made, 1)
+    (tar_path,) = (tmp_path / "root/crawl").glob("*.tar")
+    with tarfile.open(tar_path, "w", format=tarfile.GNU_FORMAT, encoding="latin-1") as tar:
+        for i, name in enumerate(("caf\xe9", "caf%E9", "50%", "no_image", "half")):
+            add(tar, f"{name}.j\xe9g" if name == "no_image" else f"{name}.jpg", made[i].image)
+            add(tar, f"{name}.txt", b"fine")
+        add(tar, "half.json", b'{"url": "http://h/7\\ud800.jpg"}')
+        add(tar, "byte.jpg", made[5].image)
+        add(tar, "byte.json", b'{"url": "http://h/8\\udce9.jpg", "caption": "half \\ud800"}')
+    make_source(run)
+    rows = []
+    for split in ("train", "heldout"):
+        bring(run, split)
+        clean_split(run, split)
+        folder = run.paths.shards(split)
+        rows += pq.read_table(folder / "origins.parquet").select(["key", "url"]).to_pylist()
+        rejected = pq.read_table(folder / "rejected.parquet").to_pylist()
+        assert [row["detail"] for row in rejected] == ["no image among its files (j%E9g, txt)"] * len(
+            rejected
+        )
+        rows += [{"key": f"{tar_path.name}/{row['url']}", "url": row["url"]} for row in rejected]
+    urls = {"half": "http://h/7%ED%A0%80.jpg", "byte": "http://h/8%E9.jpg"}
+    names = ["50%", "byte", "caf%E9", "caf%E9#2", "half", "no_image"]
+    assert sorted((row["key"], row["url"]) for row in rows) == [
+        (f"{tar_path.name}/{name}", urls.get(name, name)) for name in names
+    ]
 
 
 @pytest.mark.parametrize("damage", ["cut in a member", "cut between members", "header", "no tar"])

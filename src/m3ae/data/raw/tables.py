@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from m3ae.data.source.broken import BrokenRow, BrokenRows
+from m3ae.data.source.files import HALF
 from m3ae.data.source.lists import BYTE_ORDER_MARK, excerpt
 from m3ae.errors import UserError
 
@@ -15,7 +16,6 @@ IMAGE_COLUMNS = ("image", "file", "file_name", "filename", "path", "image_path",
 CAPTION_COLUMNS = ("caption", "text", "captions", "title", "sentence")
 
 UNDECODED = re.compile("[\udc80-\udcff]")  # a byte that is no UTF-8, as Python's surrogateescape keeps it
-SURROGATE = re.compile("[\ud800-\udfff]")  # half a character, which JSON can write
 
 Found = tuple[int, str, list[str]] | BrokenRow
 
@@ -66,7 +66,7 @@ def problem_of(image: str, captions: list[str]) -> str | None:
     for text in (image, *captions):
         if (odd := UNDECODED.search(text)) is not None:
             return f"expected UTF-8 text, got byte 0x{ord(odd[0]) - 0xDC00:02x}"
-    return f"expected a name that is text, got {excerpt(image)}" if SURROGATE.search(image) else None
+    return f"expected a name that is text, got {excerpt(image)}" if HALF.search(image) else None
 
 
 def find_columns(path: Path, names: Sequence[str]) -> Columns:

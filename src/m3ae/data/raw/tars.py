@@ -8,6 +8,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from m3ae.data.source.files import as_utf8
 from m3ae.errors import UserError
 
 T = TypeVar("T")
@@ -28,25 +29,27 @@ class TarSample(NamedTuple):
         file = self.tar.extractfile(member)
         data = b"" if file is None else file.read()
         if len(data) != member.size:
-            raise tarfile.ReadError(f"unexpected end of data in {member.name}")
+            raise tarfile.ReadError(f"unexpected end of data in {as_utf8(member.name)}")
         return data
 
 
 def each_sample(path: Path, read: Callable[[TarSample], T], skipped: Counter[str]) -> Iterator[T]:
     """What ``read`` makes of each sample of a tar: neighbours with the same key, in the tar's order.
 
-    A key that comes again later is named ``key#2``. ``skipped`` counts members that are no plain files, or
-    whose names leave the tar. Raises UserError, one line, if the tar is broken or cut off.
+    A key that comes again later is named ``key#2``; bytes of a name that are no UTF-8 stand as %XX in it.
+    ``skipped`` counts members that are no plain files, or whose names leave the tar. Raises UserError, one
+    line, if the tar is broken or cut off.
     """
     seen: Counter[str] = Counter()
     try:
-        with tarfile.open(path, "r:") as tar:
-            for key, group in groupby(plain_members(tar, skipped), lambda named: named[0]):
+        with tarfile.open(path, "r:", encoding="utf-8") as tar:
+            for found, group in groupby(plain_members(tar, skipped), lambda named: named[0]):
+                key = as_utf8(found)
                 seen[key] += 1
                 name = key if seen[key] == 1 else f"{key}#{seen[key]}"
                 members: dict[str, tarfile.TarInfo] = {}
                 for _, ending, member in group:
-                    members.setdefault(ending.lower(), member)
+                    members.setdefault(as_utf8(ending.lower()), member)
                 yield read(TarSample(name, members, tar))
             check_end(tar)
     except (tarfile.TarError, OSError, EOFError) as error:

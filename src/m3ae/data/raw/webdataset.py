@@ -13,7 +13,7 @@ from m3ae.data.clean.orientation import UPRIGHT, noted_orientation
 from m3ae.data.raw.local import Listed, LocalRaw
 from m3ae.data.raw.samples import Outcome, RawSample, Rejected
 from m3ae.data.raw.tars import TarSample, each_sample
-from m3ae.data.source.files import SourceFile
+from m3ae.data.source.files import SourceFile, as_utf8
 from m3ae.data.source.local import tar_names
 
 IMAGE_ENDINGS = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff")
@@ -53,7 +53,7 @@ class WebdatasetRaw(LocalRaw):
         """The samples of every tar, or of those that hold ``keys``."""
         self.skipped.clear()
         for tar in self.tars:
-            prefix = f"{tar.name}/"
+            prefix = f"{as_utf8(tar.name)}/"
             if keys is None or any(key.startswith(prefix) for key in keys):
                 read = partial(self.listed, prefix=prefix, keys=keys)
                 found = each_sample(tar.path, read, self.skipped)
@@ -111,9 +111,9 @@ def read_facts(sample: TarSample) -> dict[str, Any] | None:
 
 
 def url_of(facts: dict[str, Any] | None, key: str) -> str:
-    """Where the image came from; the key where nothing says so."""
+    """Where the image came from, as UTF-8 can hold it; the key where nothing says so."""
     url = (facts or {}).get("url")
-    return url if isinstance(url, str) and url else key
+    return as_utf8(url) if isinstance(url, str) and url else key
 
 
 def read_captions(sample: TarSample, facts: dict[str, Any] | None) -> list[str] | None:

@@ -12,6 +12,8 @@ from m3ae.files import atomic_write
 
 ODD = re.compile(r"[\x00-\x1f\x7f%\udc80-\udcff]+")
 """What would break a line, is no UTF-8, or stands for an escape."""
+HALF = re.compile("[\ud800-\udfff]")
+"""Half a character, which JSON can write; among them is a byte that is no text, as Python keeps it."""
 
 
 class SourceFile(NamedTuple):
@@ -30,6 +32,16 @@ def escape(name: str) -> str:
 def unescape(text: str) -> str:
     """The file name that `escape` took."""
     return os.fsdecode(unquote_to_bytes(text))
+
+
+def as_utf8(text: str) -> str:
+    """Text that UTF-8 can hold: bytes that are no text, and halves of a character, as %XX; the rest stays."""
+    return HALF.sub(lambda odd: "".join(f"%{byte:02X}" for byte in bytes_of(odd[0])), text)
+
+
+def bytes_of(half: str) -> bytes:
+    """The byte that a half of a character stands for, or else the three that UTF-8 would give it."""
+    return half.encode("utf-8", "surrogateescape" if "\udc80" <= half <= "\udcff" else "surrogatepass")
 
 
 def write_files(path: Path, files: Iterable[SourceFile]) -> None:
