@@ -1,5 +1,6 @@
 """One fetch, and its bounds: against a server that misbehaves, in this process."""
 
+import errno
 import os
 import signal
 import socket
@@ -91,7 +92,7 @@ def test_only_what_may_pass_is_asked_again():
     assert passing == {"500", "drip-body", "drip-head", "hang", "cut", "cut-chunks", "reset", "nothing"}
     for status, expected in ((408, True), (425, True), (429, True), (502, True), (404, False), (451, False)):
         assert may_pass(f"download_http_{status}") is expected
-    for name in ("dns_temporary", "connection_refused", "unreachable"):
+    for name in ("dns_temporary", "connection_refused", "unreachable", "shortage"):
         assert may_pass(f"download_{name}")
     for name in ("dns", "tls", "other", "opted_out", "bad_url", "forbidden_address", "lost", "http_5000"):
         assert not may_pass(f"download_{name}")
@@ -106,10 +107,35 @@ def test_errors_of_the_network_have_their_reasons():
         OSError(113, "No route to host"): "unreachable",
         OSError("Tunnel connection failed: 503 Service Unavailable"): "http_503",
         TimeoutError("timed out"): "timeout",
+        OSError(errno.EMFILE, "Too many open files"): "shortage",
+        OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address"): "shortage",
+        OSError(errno.ENOBUFS, "No buffer space available"): "shortage",
+        OSError(errno.ENOMEM, "Cannot allocate memory"): "shortage",
+        OSError(errno.ENOSPC, "No space left on device"): "shortage",
+        MemoryError(): "shortage",
+        RuntimeError("can't start new thread"): "shortage",
+        RuntimeError("what is this"): "other",
         ValueError("what is this"): "other",
     }
     for error, name in errors.items():
         assert download_reason(str(failure_of(error))) == f"download_{name}"
+
+
+def test_a_machine_without_threads_or_files_says_so_and_not_that_the_url_is_bad(server, monkeypatch):
+    def no_thread(self):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(connect.Thread, "start", no_thread)
+        assert reason(f"{server.url}/good/8.jpg") == "download_shortage"
+    with monkeypatch.context() as patch:
+        patch.setattr(connect, "BoundedSocket", lambda *_: open_too_many())
+        assert reason(f"{server.url}/good/8.jpg") == "download_shortage"
+    assert reason(f"{server.url}/good/8.jpg") is None
+
+
+def open_too_many():
+    raise OSError(errno.EMFILE, "Too many open files")
 
 
 @pytest.mark.parametrize(

@@ -342,6 +342,23 @@ def test_an_img2dataset_that_does_not_use_our_fetch_is_refused(tmp_path, monkeyp
         ours((0, "file"))
 
 
+def test_a_slot_folder_that_cannot_be_used_fails_the_shard_and_no_url(project, monkeypatch, capsys):
+    from m3ae.data.download import slots
+
+    def refuse():
+        raise PermissionError(13, "belongs to somebody else")
+
+    with hostile_server(jpeg) as server:
+        run = project([Row(f"{server.url}/good/{i}.jpg", "a caption") for i in range(3)])
+        with monkeypatch.context() as patch:
+            patch.setattr(slots, "slot_folder", refuse)
+            with pytest.raises(UserError, match="1 of 1 raw shards failed"):
+                download_split(run, "train", 1, 4)
+        assert "no slots for connections ([Errno 13] belongs to somebody else)" in capsys.readouterr().out
+        download_split(run, "train", 1, 4)
+    assert report_of(run)["failed"] == {}
+
+
 def test_our_downloader_travels_to_workers_by_pickling():
     """What the distributors do; it is our own object, nothing from outside is read."""
     from multiprocessing.reduction import ForkingPickler

@@ -7,6 +7,12 @@ import socket
 import ssl
 
 UNREACHABLE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN}
+# This machine's own shortage says nothing about the URL: files, ports, buffers, memory, threads, disk.
+SHORT = {
+    *(errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.ENOMEM, errno.EAGAIN),
+    *(errno.ENOSPC, errno.EDQUOT),
+}
+NO_THREAD = "can't start new thread"  # a RuntimeError of Python's
 DNS_MAY_PASS = {socket.EAI_AGAIN, socket.EAI_SYSTEM, socket.EAI_MEMORY}
 TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")  # http.client, for a proxy's answer
 
@@ -48,6 +54,15 @@ def reason_of(error: Exception) -> str:
         return "dns_temporary" if error.errno in DNS_MAY_PASS else "dns"
     if isinstance(error, OSError) and error.errno in UNREACHABLE:
         return "unreachable"
+    if is_shortage(error):
+        return "shortage"
     if tunnel := TUNNEL.search(str(error)):
         return f"http_{tunnel[1]}"
     return next((reason for kind, reason in KINDS if isinstance(error, kind)), "other")
+
+
+def is_shortage(error: Exception) -> bool:
+    """Whether this machine had too little of something, so that the URL was never really asked for."""
+    if isinstance(error, OSError):
+        return error.errno in SHORT
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and NO_THREAD in str(error))

@@ -28,6 +28,12 @@ def slot_folder() -> Path:
     return folder
 
 
+def check_slots() -> None:
+    """Raise OSError where no slot file can be made at all: better once a shard than for each of its URLs."""
+    with tempfile.NamedTemporaryFile(dir=slot_folder()):
+        pass
+
+
 @contextmanager
 def slot_of(host: str, per_host: int, deadline: Deadline) -> Iterator[None]:
     """Hold one of the host's ``per_host`` slots; the time until one is free does not count."""

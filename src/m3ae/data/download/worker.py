@@ -7,6 +7,7 @@ it there: processes of this machine, Ray, Spark. They need this package installe
 import io
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from m3ae.data.download.failures import failure_of
 from m3ae.data.download.guard import Guard
 from m3ae.data.download.progress import count_file
 from m3ae.data.download.request import fetch_bytes
+from m3ae.data.download.slots import check_slots
 
 Row = tuple[int, str]
 """A shard for img2dataset: its number, and the file of its rows."""
@@ -33,6 +35,11 @@ class GuardedDownloader(img2dataset_downloader.Downloader):
 
     def __call__(self, row: Row) -> tuple[bool, Row]:
         """Download a shard; whether it is whole, and which one it was."""
+        try:
+            check_slots()
+        except OSError as error:  # the machine's fault, not that of the URLs: the shard is asked for again
+            print(f"shard {row[0]} failed: no slots for connections ({error})")
+            return False, row
         with FetchForShard(self.guard, count_file(Path(self.output_folder), row[0])) as fetch:
             img2dataset_downloader.download_image_with_retry = fetch
             is_whole, _ = super().__call__(row)
@@ -60,7 +67,8 @@ class FetchForShard:
         except Exception as error:  # whatever a URL of the web does, the shard goes on
             return key, None, str(failure_of(error))
         finally:
-            os.write(self.handle, b".")
+            with suppress(OSError):  # a full disk spoils the progress bar; raised here it would hang the pool
+                os.write(self.handle, b".")
 
     def __enter__(self) -> "FetchForShard":
         return self

@@ -20,10 +20,10 @@ DOWNLOAD_REASONS = (
     ("disallowed", "opted_out"),
 )
 
-# Busy, or down for a moment. All other reasons are the site's last word, or ours.
+# Busy, down for a moment, or short of something here. All other reasons are the site's last word, or ours.
 MAY_PASS = re.compile(
     r"download_(timeout|dns_temporary|connection_refused|connection_reset|unreachable|incomplete"
-    r"|http_(408|425|429|5\d\d))"
+    r"|shortage|http_(408|425|429|5\d\d))"
 )
 
 
