@@ -78,7 +78,8 @@ def forever(part):
 
 def measure(paper: Run, photographs: Run, name: str) -> None:
     """All rows of the table for a model."""
-    batch, samples = synthetic_batch(paper, VOCABULARY, ROWS[name], LENGTHS), ROWS[name]
+    samples = ROWS[name]
+    batch = synthetic_batch(paper.settings_of(name), VOCABULARY, samples, LENGTHS)
     trial = Trial(paper, name, VOCABULARY, Machine(compile=False))
     line(name, "synthetic, eager", steps(trial, forever(trial.part(batch)), samples, SECONDS))
     del trial
@@ -93,7 +94,7 @@ def measure(paper: Run, photographs: Run, name: str) -> None:
 def compare_with_processor(run: Run, name: str) -> str:
     """Losses of the same weights and batch, on the processor in fp32 and on the GPU in fp32 and bf16."""
     trial = Trial(run, name, VOCABULARY, Machine(compile=False))
-    batch = synthetic_batch(run, VOCABULARY, CHECKED, LENGTHS)
+    batch = synthetic_batch(run.settings_of(name), VOCABULARY, CHECKED, LENGTHS)
     losses = {}
     for device, precision in (("cuda", "fp32"), ("cuda", "bf16"), ("cpu", "fp32")):
         trial.device, trial.precision = torch.device(device), precision

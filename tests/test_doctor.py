@@ -43,7 +43,7 @@ from m3ae.train.machine import Machine
 from m3ae.train.part import LabelledPart
 from m3ae.train.state import state_folder
 from made_shards import make_stream_project
-from small_project import make_config, make_micro
+from small_project import MICRO, make_config, make_micro
 
 Usage = namedtuple("Usage", "total used free")
 MODEL, VOCAB = "m3ae-b100", 30
@@ -163,7 +163,7 @@ def test_too_little_disk_is_refused(run, monkeypatch):
 
 
 def test_too_little_memory_is_refused_with_the_batch_that_fits(run, monkeypatch):
-    memory = measure_memory(Trial(run, MODEL, VOCAB, Machine()), run, VOCAB)
+    memory = measure_memory(Trial(run, MODEL, VOCAB, Machine()))
     free = math.ceil((memory.needed(3) + memory.per_sample / 2) / USED)  # three samples, not four
     monkeypatch.setattr(examine, "available_memory", lambda: free)
     found = ask(code=1)
@@ -208,6 +208,27 @@ def test_a_mixture_and_an_mae_are_examined(stream_project):
     assert ask("--model", "mae-b100", "--recompute")["rates"]["together"] > 0
 
 
+@pytest.mark.parametrize(
+    ("model", "texts", "px", "passages"), [("clip-b", 0.25, 36, False), ("own", 0, 48, True)]
+)
+def test_a_row_is_examined_by_settings_of_its_own(tmp_path, monkeypatch, model, texts, px, passages):
+    """`clip-b` learns from pairs alone, of 36 px, whatever the run says; `own` reads passages besides."""
+    monkeypatch.chdir(tmp_path)
+    mixture = {"pairs": 1.0, "images": 0.0, "texts": texts}
+    make_config(
+        tmp_path,
+        data={"texts": {"files": "none-*.txt", "max_tokens": 9}},
+        pretrain={**MICRO["pretrain"], "mixture": mixture, "unpaired_text_loss_weight": 0.5},
+        models={**MICRO["models"], "own": {"method": "m3ae", "size": "b", "epochs": 8, "texts": 0.25}},
+        clip={"image": {"size_px": 36}},
+    )
+    batches, part = [], Trial.part
+    monkeypatch.setattr(Trial, "part", lambda self, batch: batches.append(batch) or part(self, batch))
+    assert ask("--model", model)["rates"]["step"] > 0
+    assert {batch.image.shape[-1] for batch in batches} == {px}
+    assert {len(batch.passage) > 0 for batch in batches} == {passages}
+
+
 def test_an_unknown_model_is_one_line(run):
     done = CliRunner().invoke(doctor, ["--run", "micro", "--model", "m3ae-x"])
     assert done.exit_code == 1
@@ -230,12 +251,13 @@ def test_passes_are_as_few_as_the_device_allows(batch, device_batch):
 def test_a_synthetic_step_has_the_shapes_of_a_real_one(stream_project):
     for changes in ({}, {"mask_scope": "batch"}, {"mixture": {"pairs": 1.0, "images": 0.0, "texts": 0.0}}):
         run = make_stream_project(stream_project, **changes)
-        real = to_tensors(Stream(run, MODEL).step(0, 11))
-        made = synthetic_batch(run, VOCAB, 11)
-        for name, one, other in zip(real._fields, real, made, strict=True):
-            assert (name, one.shape, one.dtype) == (name, other.shape, other.dtype)
-        orders = made.image_order.sort(dim=1).values
-        assert torch.equal(orders, torch.arange(orders.shape[1]).expand_as(orders))
+        for model in (MODEL, "clip-b"):
+            real = to_tensors(Stream(run, model).step(0, 11))
+            made = synthetic_batch(run.settings_of(model), VOCAB, 11)
+            for name, one, other in zip(real._fields, real, made, strict=True):
+                assert (name, one.shape, one.dtype) == (name, other.shape, other.dtype)
+            orders = made.image_order.sort(dim=1).values
+            assert torch.equal(orders, torch.arange(orders.shape[1]).expand_as(orders))
 
 
 def test_synthetic_captions_are_as_long_as_the_runs(run):
@@ -243,7 +265,7 @@ def test_synthetic_captions_are_as_long_as_the_runs(run):
     lengths = caption_lengths(stream)
     known = {len(caption) for id in range(len(stream)) for caption in stream.tokens.captions(id)}
     assert set(lengths) <= known
-    batch = synthetic_batch(run, VOCAB, 8, lengths)
+    batch = synthetic_batch(run.settings, VOCAB, 8, lengths)
     assert (~batch.padding).sum(dim=1).tolist() == lengths[:8]
     assert (batch.text[batch.padding] == 0).all()
 
@@ -254,9 +276,9 @@ def test_the_memory_estimate_holds_for_another_batch(run, model, precision):
     recipe = run.settings.pretrain.model_copy(update={"precision": precision})
     run = replace(run, settings=run.settings.model_copy(update={"pretrain": recipe}))
     bare = Trial(run, model, VOCAB, Machine())
-    memory = measure_memory(bare, run, VOCAB)
+    memory = measure_memory(bare)
     for samples in (3, 12, 40):
-        measured = saved_bytes(bare, run, VOCAB, samples)
+        measured = saved_bytes(bare, samples)
         assert memory.saved(samples) == pytest.approx(measured.everything, rel=0.02)
         assert memory.saved(samples, recompute=True) == pytest.approx(measured.recomputed, rel=0.02)
 
@@ -293,7 +315,7 @@ def test_the_largest_batch_is_the_last_that_fits():
 def test_a_trial_leaves_the_weights_as_they_are(run):
     one = Trial(run, MODEL, VOCAB, Machine())
     before = [p.clone() for p in one.model.parameters()]
-    one.step([one.part(synthetic_batch(run, VOCAB, 8))], 8)
+    one.step([one.noise(8)], 8)
     assert all(torch.equal(a, b) for a, b in zip(before, one.model.parameters(), strict=True))
     assert all(p.grad is not None for p in one.model.parameters())
 
@@ -301,7 +323,7 @@ def test_a_trial_leaves_the_weights_as_they_are(run):
 def test_a_supervised_row_takes_labelled_images(in_project):
     tiny = load_run("tiny")
     one = Trial(tiny, "supervised-b", 0, Machine())
-    part = one.part(synthetic_batch(tiny, 0, 8))
+    part = one.noise(8)
     assert isinstance(part, LabelledPart)
     assert part.label.max() < one.model.head.out_features
     one.step([part], 8)
@@ -343,7 +365,7 @@ def test_the_slowest_part_binds(rates, found, binds):
 
 def situation(run, cores=16, threads=1, on_gpu=True, workers=0, **machine):
     return Situation(
-        run=run,
+        settings=run.settings,
         machine=Machine(workers=workers, **machine),
         cores=Cores(cores, cores, cores, None),
         threads=threads,

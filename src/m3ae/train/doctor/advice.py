@@ -4,7 +4,7 @@ import math
 import os
 from dataclasses import dataclass
 
-from m3ae.config.run import Run
+from m3ae.config.models import RunSettings
 from m3ae.data.cache import CACHE_DIR
 from m3ae.data.remote import SHARDS_URL
 from m3ae.train.doctor.reading import Reading
@@ -20,7 +20,8 @@ WAITING = 5  # a loader so many times as fast as the step is not worth a core of
 class Situation:
     """What advice depends on."""
 
-    run: Run
+    settings: RunSettings
+    """Of the row."""
     machine: Machine
     cores: Cores
     threads: int
@@ -70,7 +71,7 @@ def advise_loader(binds: str, reading: Reading, situation: Situation) -> str:
     """All cores are at work: make the work less."""
     if situation.machine.workers and reading.samples_per_s < reading.per_core:
         return "fewer --workers: handing batches over costs more here than making them"
-    image, clean = situation.run.settings.data.image, situation.run.settings.data.clean
+    image, clean = situation.settings.data.image, situation.settings.data.clean
     cores = f"every core is at work: a machine with more than {situation.cores.usable}"
     if binds == "decode" and clean.short_side_px > image.size_px:
         return (
@@ -82,11 +83,11 @@ def advise_loader(binds: str, reading: Reading, situation: Situation) -> str:
 
 def advise_step(rates: Rates, situation: Situation) -> str:
     """A step that computes less, or a device that computes more."""
-    recipe, machine, cores = situation.run.settings.pretrain, situation.machine, situation.cores
+    recipe, machine, cores = situation.settings.pretrain, situation.machine, situation.cores
     found = []
     if machine.recompute and situation.fits_without_recompute:
         found.append("leave out --recompute: memory suffices")
-    most = min(situation.largest_pass, situation.run.settings.batch_size)
+    most = min(situation.largest_pass, situation.settings.batch_size)
     if situation.on_gpu and machine.device_batch and most >= 2 * machine.device_batch:
         found.append(f"--device-batch {most}, which memory allows")
     if recipe.precision == "fp32" and situation.has_bf16:

@@ -33,7 +33,7 @@ def check_disks(run: Run, name: str, vocab_size: int) -> list[Finding]:
 def needs_of(run: Run, name: str, vocab_size: int) -> Iterator[tuple[Path, int]]:
     """Folders, and the bytes that the training will add to each at its worst moment."""
     parameters = num_parameters(architecture_of(run, name, vocab_size))
-    log = LINE_BYTES * (schedule_of(run, name).steps // run.settings.pretrain.log_steps + 1)
+    log = LINE_BYTES * (schedule_of(run, name).steps // run.settings_of(name).pretrain.log_steps + 1)
     state, results = run.paths.state(name), run.paths.results(name)
     written = sum(path.stat().st_size for path in state.rglob("checkpoint-*") if path.is_file())
     checkpoint = STATE_BYTES * parameters

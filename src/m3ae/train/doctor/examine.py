@@ -92,12 +92,12 @@ class Doctor:
 
     def __init__(self, run: Run, name: str, machine: Machine, seconds: float, say: Say) -> None:
         self.run, self.name, self.machine, self.seconds, self.say = run, name, machine, seconds, say
+        self.settings = run.settings_of(name)  # what the row trains with: size of the image, mixture, recipe
         self.device, self.cores, self.threads = device_of(0), find_cores(), torch.get_num_threads()
         self.found = Examination(run.name, name, self.device.type, machine.workers)
         self.data = self.open_data()
-        self.vocab_size = (
-            self.stream.tokens.vocab_size if self.stream else run.settings.data.tokens.vocab_size
-        )
+        tokens = self.stream.tokens if self.stream else self.settings.data.tokens
+        self.vocab_size = tokens.vocab_size
 
     @property
     def stream(self) -> Stream | None:
@@ -134,13 +134,13 @@ class Doctor:
 
     def look(self) -> None:
         """What needs no measurement."""
-        settings, stream = self.run.settings, self.stream
+        settings, stream = self.settings, self.stream
         self.found.findings += look_around(
             settings.pretrain.precision,
             self.device,
             self.machine.workers,
             len(stream.pairs.manifest.shards) if stream else 0,
-            batch_bytes(self.run, settings.batch_size),
+            batch_bytes(settings, settings.batch_size),
             self.cores,
         )
         self.found.findings += check_disks(self.run, self.name, self.vocab_size)
@@ -148,7 +148,7 @@ class Doctor:
     def read(self, stream: Stream) -> None:
         """Storage, decoding and what follows."""
         self.say(f"reading {stream.pairs.folder}")
-        samples = min(self.run.settings.batch_size, READ_SAMPLES)
+        samples = min(self.settings.batch_size, READ_SAMPLES)
         self.found.reading = measure_reading(stream, samples, self.machine.workers, self.seconds)
 
     def has_room_for_model(self) -> bool:
@@ -171,11 +171,11 @@ class Doctor:
             return
         self.say("timing the step")
         if self.device.type == "cpu":
-            found = affordable(trial, self.run, self.vocab_size, found, self.seconds)
+            found = affordable(trial, found, self.seconds)
         lengths = caption_lengths(self.stream) if self.stream else None
-        step = measure_steps(trial, self.run, self.vocab_size, found, lengths, self.seconds)
-        copied = min(self.run.settings.batch_size, COPIED_SAMPLES)
-        self.found.transfer = measure_transfer(self.run, copied, self.device, self.seconds / 5)
+        step = measure_steps(trial, found, lengths, self.seconds)
+        copied = min(self.settings.batch_size, COPIED_SAMPLES)
+        self.found.transfer = measure_transfer(self.settings, copied, self.device, self.seconds / 5)
         together, workers = None, self.machine.workers
         if self.data is not None:
             self.say("timing steps on the run's data")
@@ -195,16 +195,14 @@ class Doctor:
         self.say("building the model")
         free, machine = self.free_memory(), self.machine
         trial = Trial(self.run, self.name, self.vocab_size, Machine(compile=False))
-        memory = measure_memory(trial, self.run, self.vocab_size)
-        batch, least = self.run.settings.batch_size, smallest_step(trial.mixture)
+        memory = measure_memory(trial)
+        batch, least = self.settings.batch_size, smallest_step(trial.mixture)
         plan = plan_of(batch, max(least, machine.device_batch or batch))
         self.found.room = room = Room(memory, free, batch, plan, machine.recompute)
         if self.device.type == "cuda" or machine.recompute or machine.compile:
             trial = Trial(self.run, self.name, self.vocab_size, machine)
-        if self.device.type == "cuda":  # the estimate need not be trusted
-            fitting = fit_into_memory(trial, self.run, self.vocab_size, plan, batch)
-        else:
-            fitting = room.fitting(least)
+        on_gpu = self.device.type == "cuda"  # there the estimate need not be trusted
+        fitting = fit_into_memory(trial, plan, batch) if on_gpu else room.fitting(least)
         self.found.findings.append(judge_room(room, fitting))
         return trial, fitting
 
@@ -214,7 +212,7 @@ class Doctor:
         assert room is not None  # nothing was timed without
         self.found.binds = binding(rates, reading)
         situation = Situation(
-            self.run,
+            self.settings,
             self.machine,
             self.cores,
             self.threads,

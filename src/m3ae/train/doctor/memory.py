@@ -9,10 +9,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from m3ae.config.run import Run
 from m3ae.model.blocks import Block
 from m3ae.train.doctor.stepping import smallest_step
-from m3ae.train.doctor.synthetic import synthetic_batch
 from m3ae.train.doctor.trial import Trial
 from m3ae.train.doctor.units import GIB
 
@@ -58,20 +56,20 @@ class Memory:
         return max(0, int((free - none) / (self.needed(1, recompute) - none)))
 
 
-def measure_memory(trial: Trial, run: Run, vocab_size: int) -> Memory:
+def measure_memory(trial: Trial) -> Memory:
     """Take two passes of different size, full captions, and draw the line through them."""
     kinds = smallest_step(trial.mixture)
     small = SMALL if kinds == 1 else SMALL_MIXED * kinds
-    first, second = (saved_bytes(trial, run, vocab_size, size) for size in (small, 2 * small))
+    first, second = (saved_bytes(trial, size) for size in (small, 2 * small))
     slopes = [(more - few) / small for few, more in zip(first, second, strict=True)]
     fixed = [max(0, round(few - slope * small)) for few, slope in zip(first, slopes, strict=True)]
     state = STATE_BYTES * sum(p.numel() for p in trial.model.parameters())
     return Memory(state, fixed[0], slopes[0], fixed[1], slopes[1])
 
 
-def saved_bytes(trial: Trial, run: Run, vocab_size: int, samples: int) -> Saved:
+def saved_bytes(trial: Trial, samples: int) -> Saved:
     """Bytes that one pass of ``samples`` samples keeps. The trial must not recompute or compile blocks."""
-    part = trial.part(synthetic_batch(run, vocab_size, samples))
+    part = trial.noise(samples)
     with watch(trial) as kept:
         loss = trial.loss(part, samples)
     saved, inputs = kept

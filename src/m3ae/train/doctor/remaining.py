@@ -25,7 +25,7 @@ def remaining(run: Run, name: str, has_data: bool) -> Remaining:
         return Remaining(0, 0, 0)
     steps = schedule_of(run, name).steps
     done = steps_done(state_folder(run, name, inputs_of(run, name))) if has_data else 0
-    return Remaining(steps, done, (steps - min(done, steps)) * run.settings.batch_size)
+    return Remaining(steps, done, (steps - min(done, steps)) * run.settings_of(name).batch_size)
 
 
 def steps_done(folder: Path) -> int:

@@ -7,11 +7,9 @@ from itertools import islice
 
 import torch
 
-from m3ae.config.run import Run
 from m3ae.config.training import Mixture
 from m3ae.data.stream.loader import AnyStream, load_steps
 from m3ae.train.doctor.environment import IN_FLIGHT
-from m3ae.train.doctor.synthetic import synthetic_batch
 from m3ae.train.doctor.timing import Speed, measure
 from m3ae.train.doctor.trial import Trial
 
@@ -41,7 +39,7 @@ def smallest_step(mixture: Mixture) -> int:
     return sum(weight > 0 for weight in (mixture.pairs, mixture.images, mixture.texts))
 
 
-def fit_into_memory(trial: Trial, run: Run, vocab_size: int, plan: Plan, batch: int) -> Plan | None:
+def fit_into_memory(trial: Trial, plan: Plan, batch: int) -> Plan | None:
     """The plan for ``batch`` samples, with smaller passes if a GPU's memory asks for them; None if none fits.
 
     Full captions, the most that a pass can hold. Not for processors, which do not say that memory is short.
@@ -49,7 +47,7 @@ def fit_into_memory(trial: Trial, run: Run, vocab_size: int, plan: Plan, batch: 
     least = smallest_step(trial.mixture)
     while True:
         try:
-            step_on(trial, run, vocab_size, plan)
+            step_on(trial, plan)
             return plan
         except torch.cuda.OutOfMemoryError:
             if plan.samples <= least:
@@ -59,34 +57,32 @@ def fit_into_memory(trial: Trial, run: Run, vocab_size: int, plan: Plan, batch: 
         torch.cuda.empty_cache()
 
 
-def step_on(trial: Trial, run: Run, vocab_size: int, plan: Plan) -> None:
+def step_on(trial: Trial, plan: Plan) -> None:
     """One step of a single pass with full captions."""
-    trial.step([trial.part(synthetic_batch(run, vocab_size, plan.samples))], plan.samples)
+    trial.step([trial.noise(plan.samples)], plan.samples)
     trial.wait()
 
 
-def affordable(trial: Trial, run: Run, vocab_size: int, plan: Plan, seconds: float) -> Plan:
+def affordable(trial: Trial, plan: Plan, seconds: float) -> Plan:
     """The plan, with fewer or smaller passes where a step would take a processor too long to be timed."""
     least = min(plan.samples, FEW * smallest_step(trial.mixture))
     few = Plan(least, 1)
-    step_on(trial, run, vocab_size, few)  # the first one makes the optimiser's moments
-    speed = measure(lambda: stepped(trial, run, vocab_size, few), trial.wait, 0)
+    step_on(trial, few)  # the first one makes the optimiser's moments
+    speed = measure(lambda: stepped(trial, few), trial.wait, 0)
     total = max(least, int(speed.samples_per_s * seconds / STEPS))
     samples = min(plan.samples, total)
     return Plan(samples, max(1, min(plan.passes, total // samples)))
 
 
-def stepped(trial: Trial, run: Run, vocab_size: int, plan: Plan) -> int:
+def stepped(trial: Trial, plan: Plan) -> int:
     """As ``step_on``; how many samples it had."""
-    step_on(trial, run, vocab_size, plan)
+    step_on(trial, plan)
     return plan.samples
 
 
-def measure_steps(
-    trial: Trial, run: Run, vocab_size: int, plan: Plan, lengths: Sequence[int] | None, seconds: float
-) -> Speed:
+def measure_steps(trial: Trial, plan: Plan, lengths: Sequence[int] | None, seconds: float) -> Speed:
     """Steps on one made-up batch that lies on the device."""
-    part = trial.part(synthetic_batch(run, vocab_size, plan.samples, lengths))
+    part = trial.noise(plan.samples, lengths)
     passes, samples = [part] * plan.passes, plan.samples * plan.passes
 
     def take() -> int:

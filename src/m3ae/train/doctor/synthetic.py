@@ -1,4 +1,4 @@
-"""Made-up batches in the shapes of a run: data that wait for nothing."""
+"""Made-up batches in the shapes of a row: data that wait for nothing."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from m3ae.config.run import Run
+from m3ae.config.models import RunSettings
 from m3ae.data.stream.loader import LabelledTensors, TensorBatch
 from m3ae.data.stream.mixture import split_batch
 from m3ae.data.stream.stream import Drawn, Stream
@@ -22,14 +22,14 @@ def caption_lengths(stream: Stream) -> list[int]:
 
 
 def synthetic_batch(
-    run: Run, vocab_size: int, samples: int, lengths: Sequence[int] | None = None
+    settings: RunSettings, vocab_size: int, samples: int, lengths: Sequence[int] | None = None
 ) -> TensorBatch:
-    """A step of ``samples`` samples, split as the run's mixture says, of noise.
+    """A step of ``samples`` samples, split as the mixture says, of noise.
 
-    Captions have ``lengths``, used in turn; None fills every slot, which is the most that a step can hold.
-    Passages are always full.
+    ``settings`` are the row's (`Run.settings_of`): mixture and size of the image may be its own. Captions
+    have ``lengths``, used in turn; None fills every slot, which is the most that a step can hold. Passages
+    are always full.
     """
-    settings = run.settings
     counts = split_batch(samples, settings.pretrain.mixture)
     rows, size = counts.pairs + counts.images, settings.data.image.size_px
     slots = settings.data.tokens.max_tokens
@@ -74,8 +74,8 @@ def orders(rows: int, tokens: int) -> Int[Tensor, "rows tokens"]:
     return torch.rand(rows, tokens).argsort(dim=1)
 
 
-def batch_bytes(run: Run, samples: int) -> int:
+def batch_bytes(settings: RunSettings, samples: int) -> int:
     """Bytes of a step on the host, as the loader hands it over."""
     few = min(samples, 64)
-    batch = synthetic_batch(run, 1, few)
+    batch = synthetic_batch(settings, 1, few)
     return sum(tensor.nbytes for tensor in batch) * samples // few

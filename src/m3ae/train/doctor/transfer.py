@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from m3ae.config.run import Run
+from m3ae.config.models import RunSettings
 from m3ae.data.stream.loader import TensorBatch
 from m3ae.train.doctor.synthetic import synthetic_batch
 from m3ae.train.doctor.timing import measure
@@ -21,11 +21,13 @@ class Transfer:
     samples_per_s: float
 
 
-def measure_transfer(run: Run, samples: int, device: torch.device, seconds: float) -> Transfer | None:
+def measure_transfer(
+    settings: RunSettings, samples: int, device: torch.device, seconds: float
+) -> Transfer | None:
     """Copy a batch of ``samples`` samples again and again; None for a processor, which needs no copy."""
     if device.type != "cuda":
         return None
-    batch = TensorBatch(*(tensor.pin_memory() for tensor in synthetic_batch(run, 1, samples)))
+    batch = TensorBatch(*(tensor.pin_memory() for tensor in synthetic_batch(settings, 1, samples)))
 
     def take() -> int:
         batch.to(device)

@@ -1,6 +1,6 @@
 """The training engine as the doctor uses it. All that it knows of the engine's functions stands here."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from m3ae.data.stream.loader import TensorBatch, Tensors
 from m3ae.data.stream.mixture import split_batch
 from m3ae.model.classifier import Classifier
 from m3ae.train.build import build_model
-from m3ae.train.doctor.synthetic import labelled
+from m3ae.train.doctor.synthetic import labelled, synthetic_batch
 from m3ae.train.feed import feed
 from m3ae.train.machine import Machine
 from m3ae.train.method import objective_of
@@ -31,8 +31,8 @@ class Trial:
 
     def __init__(self, run: Run, name: str, vocab_size: int, machine: Machine) -> None:
         prepare_processor()
-        settings = run.settings_of(name)
-        recipe = settings.pretrain
+        self.settings, self.vocab_size = run.settings_of(name), vocab_size
+        recipe = self.settings.pretrain
         ranks = Ranks()
         self.device, self.mixture = ranks.device, recipe.mixture
         self.precision = usable_precision(recipe.precision, self.device)
@@ -50,6 +50,10 @@ class Trial:
         model = self.model
         made = labelled(batch, model.head.out_features) if isinstance(model, Classifier) else batch
         return self.spread.objective.split(made)[0].to(self.device)
+
+    def noise(self, samples: int, lengths: Sequence[int] | None = None) -> Part:
+        """A made-up pass of ``samples`` samples; see ``synthetic_batch``."""
+        return self.part(synthetic_batch(self.settings, self.vocab_size, samples, lengths))
 
     def parts(self, batches: Iterator[Tensors]) -> Iterator[Part]:
         """Batches of the loader as passes on the device, copied as pre-training copies them."""
