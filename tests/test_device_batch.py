@@ -40,11 +40,11 @@ def test_no_pass_at_any_rank_has_more_samples_than_the_device_takes_or_none_coul
         except UserError as error:
             needed = int(re.search(r"at least (\d+), .* got", str(error))[1])
             assert needed > most
-            assert passes_of(counts, world, needed).count <= counts.pairs // world + counts.images // world
+            assert passes_of(counts, world, needed).number <= counts.pairs // world + counts.images // world
             continue
-        assert passes.count >= math.ceil(sum(counts) / world / most)
+        assert passes.number >= math.ceil(sum(counts) / world / most)
         sizes = [sizes_of(counts, rank, world, passes) for rank in range(world)]
-        assert {len(at_rank) for at_rank in sizes} == {passes.count}
+        assert {len(at_rank) for at_rank in sizes} == {passes.number}
         assert 1 <= min(map(min, sizes)) <= max(map(max, sizes)) <= most
         assert sum(map(sum, sizes)) == sum(counts)
 

@@ -30,6 +30,12 @@ ROWS = [
         "accuracy",
     ),
     ("M3AE with 10 % of the captions > MAE", "M3AE, 10 % paired > MAE", "cifar100", "accuracy"),
+    (
+        "M3AE with all captions > M3AE with 10 % of them",
+        "M3AE, 100 % paired > M3AE, 10 % paired",
+        "cifar100",
+        "accuracy",
+    ),
     ("CLIP > M3AE", "CLIP > M3AE", "cifar100", "accuracy"),
     ("supervised > CLIP", "Supervised > CLIP", "cifar100", "accuracy"),
     ("M3AE > MAE, Mahalanobis AUROC", "M3AE > MAE", "cifar100-cifar10", "mahalanobis_auroc"),
@@ -66,9 +72,10 @@ def test_an_ordering_is_the_records(in_project, row):
     found = table[(table.ordering == ordering) & (table.subject == subject) & (table.metric == metric)].iloc[
         0
     ]
-    _, difference, verdict = page_rows()[name]
+    _, difference, seeds, verdict = page_rows()[name]
     number = f"{found.difference:+.1f} [{found.low:+.1f}, {found.high:+.1f}]"
-    assert difference.replace(" points", "").removesuffix(", three seeds") == number
+    assert difference.replace(" points", "") == number
+    assert seeds == " and ".join(str(len(side.split())) for side in found.seeds.split(" | "))
     assert verdict == WORDS[found.verdict]
 
 

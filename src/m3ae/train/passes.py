@@ -16,7 +16,7 @@ from m3ae.train.part import even_slices
 class Passes(NamedTuple):
     """Passes of a step, as many at every rank."""
 
-    count: int = 1
+    number: int = 1
     with_passages: int = 1
     """How many of them, from the first, have passages where the step has any."""
 
@@ -55,7 +55,7 @@ def sizes_of(counts: Counts, rank: int, world: int, passes: Passes) -> list[int]
     pairs, images, texts = (
         rows.stop - rows.start for rows in (rows_of(0, count, rank, world) for count in counts)
     )
-    sizes = [rows.stop - rows.start for rows in even_slices(pairs + images, passes.count)]
+    sizes = [rows.stop - rows.start for rows in even_slices(pairs + images, passes.number)]
     for number, rows in enumerate(even_slices(texts, passes.with_passages)):
         sizes[number] += rows.stop - rows.start
     return sizes
