@@ -11,9 +11,13 @@ from click.testing import CliRunner
 from m3ae.cli.budget import budget
 from m3ae.config import load_run
 from m3ae.model.m3ae import M3AE
-from m3ae.train.architecture import architecture_of
+from m3ae.train.architecture import architecture_of, num_parameters_of
 from m3ae.train.budget import cost_of, models_of_targets, shard_bytes, together
+from m3ae.train.build import build_model
+from m3ae.train.doctor.disk import needs_of
 from test_workflow import copy_project, planned
+
+LOG_BYTES = 10**8  # of a step log, at most: less than what the text tower of CLIP weighs
 
 
 def printed(*arguments):
@@ -46,6 +50,24 @@ def test_a_checkpoint_holds_what_the_models_state_takes(in_project):
     moments = [state[key] for state in optimizer.state.values() for key in ("exp_avg", "exp_avg_sq")]
     size = sum(tensor.nbytes for tensor in [*model.parameters(), *moments])
     assert cost_of(run, "m3ae-b100").checkpoint_bytes == 3 * size  # two are kept while a third is written
+
+
+@pytest.mark.parametrize("run", ["tiny", "photos", "paper"])
+def test_a_rows_parameters_are_those_of_its_whole_model(in_project, run):
+    """Text tower, projections and head too: they are trained, and stored beside the encoder."""
+    run = load_run(run)
+    vocab_size = run.settings.data.tokens.vocab_size
+    kinds = {(row.method, row.size): name for name, row in run.settings.models.items()}
+    for name in kinds.values():
+        with torch.device("meta"):
+            model = build_model(run, name, vocab_size)
+        num = sum(parameter.numel() for parameter in model.parameters())
+        assert num_parameters_of(run, name, vocab_size) == num, name
+        cost = cost_of(run, name)
+        assert cost.checkpoint_bytes in (0, 3 * 12 * num)
+        assert cost.result_bytes >= 4 * num
+        needs = dict(needs_of(run, name, vocab_size))
+        assert 0 <= needs[run.paths.results(name)] - 4 * num < LOG_BYTES
 
 
 def test_features_are_those_of_every_image_of_the_evaluation_sets(in_project):

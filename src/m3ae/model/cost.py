@@ -157,6 +157,19 @@ def num_parameters(a: Architecture) -> int:
     )
 
 
+def num_clip_parameters(a: Architecture, text: TextArchitecture) -> int:
+    """Both towers, their projections, and the factor of the similarities; the text tower learns positions."""
+    tower = (text.vocab_size + 1 + text.max_tokens) * text.width  # 1: CLS
+    tower += num_transformer(text.width, text.depth, a.mlp_ratio)
+    projections = sum(num_linear(width, text.embedding_dim) for width in (a.width, text.width))
+    return num_parameters(a) + tower + projections + 1
+
+
+def num_classifier_parameters(a: Architecture, num_classes: int) -> int:
+    """An image tower and its head."""
+    return num_parameters(a) + num_linear(a.width, num_classes)
+
+
 def num_encoder_parameters(a: Architecture) -> int:
     """What a frozen encoder needs for images: patch embedding, CLS, blocks and last LayerNorm."""
     embedding = num_linear(a.patch_values, a.width)

@@ -3,10 +3,12 @@
 from dataclasses import replace
 
 from m3ae.config import rows
+from m3ae.config.datasets import load_dataset
 from m3ae.config.models import RunSettings
 from m3ae.config.rows import REBUILDS
 from m3ae.config.run import Run
 from m3ae.model.architecture import Architecture, TextArchitecture
+from m3ae.model.cost import num_classifier_parameters, num_clip_parameters, num_parameters
 
 
 def architecture_of(run: Run, name: str, vocab_size: int) -> Architecture:
@@ -42,6 +44,20 @@ def text_architecture_of(run: Run, name: str, vocab_size: int) -> TextArchitectu
         temperature=clip.temperature,
         max_scale=clip.max_scale,
     )
+
+
+def num_classes(run: Run) -> int:
+    """Classes that supervised training tells apart: those of the probe's first task."""
+    task = run.settings.probe.tasks[0]
+    return load_dataset(task.dataset).num_classes(task.label)
+
+
+def num_parameters_of(run: Run, name: str, vocab_size: int) -> int:
+    """All that a row trains and stores: CLIP with text tower and projections, a classifier with its head."""
+    a, method = architecture_of(run, name, vocab_size), run.model(name).method
+    if method == "clip":
+        return num_clip_parameters(a, text_architecture_of(run, name, vocab_size))
+    return num_classifier_parameters(a, num_classes(run)) if method == "supervised" else num_parameters(a)
 
 
 def architecture_of_size(settings: RunSettings, size: str, vocab_size: int) -> Architecture:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from m3ae.config.datasets import load_dataset
 from m3ae.config.run import Run
-from m3ae.model.cost import PASSES, clip_flops, encoder_flops, num_parameters, training_flops
-from m3ae.train.architecture import architecture_of, taken_weights, text_architecture_of
+from m3ae.model.cost import PASSES, clip_flops, encoder_flops, training_flops
+from m3ae.train.architecture import architecture_of, num_parameters_of, taken_weights, text_architecture_of
 from m3ae.train.kept import KEPT, STATE_BYTES
 
 FLOAT_BYTES = 4  # of a feature, and of a parameter in results/
@@ -38,12 +38,13 @@ class Cost:
 
 def cost_of(run: Run, name: str) -> Cost:
     """The cost of a row of the grid."""
-    a = architecture_of(run, name, run.settings.data.tokens.vocab_size)
-    training, parameters = training_of(run, name), num_parameters(a)
+    vocab_size = run.settings.data.tokens.vocab_size
+    width = architecture_of(run, name, vocab_size).width
+    training, parameters = training_of(run, name), num_parameters_of(run, name, vocab_size)
     return replace(
         training,
         checkpoint_bytes=(KEPT + 1) * STATE_BYTES * parameters if training.samples > 0 else 0,
-        result_bytes=FLOAT_BYTES * (parameters + a.width * num_images(run)) + layer_bytes(run, name, a.width),
+        result_bytes=FLOAT_BYTES * (parameters + width * num_images(run)) + layer_bytes(run, name, width),
     )
 
 

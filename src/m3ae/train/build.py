@@ -2,12 +2,11 @@
 
 import torch
 
-from m3ae.config.datasets import load_dataset
 from m3ae.config.run import Run
 from m3ae.model.classifier import Classifier
 from m3ae.model.clip import CLIP
 from m3ae.model.m3ae import M3AE
-from m3ae.train.architecture import architecture_of, text_architecture_of
+from m3ae.train.architecture import architecture_of, num_classes, text_architecture_of
 
 Model = M3AE | CLIP | Classifier
 
@@ -22,12 +21,6 @@ def build_model(run: Run, name: str, vocab_size: int) -> Model:
         if method == "supervised":
             return Classifier(architecture, num_classes(run))
         return M3AE(architecture)
-
-
-def num_classes(run: Run) -> int:
-    """Classes that supervised training tells apart: those of the probe's first task."""
-    task = run.settings.probe.tasks[0]
-    return load_dataset(task.dataset).num_classes(task.label)
 
 
 def encoder_of(model: Model) -> M3AE:

@@ -17,8 +17,8 @@ from m3ae.model.blocks import EPS
 from m3ae.model.classifier import Classifier
 from m3ae.model.weights import assemble
 from m3ae.torchvision_ops import make_importable
-from m3ae.train.architecture import architecture_of, taken_weights
-from m3ae.train.build import Model, encoder_of, num_classes
+from m3ae.train.architecture import architecture_of, num_classes, taken_weights
+from m3ae.train.build import Model, encoder_of
 from m3ae.train.ranks import Ranks
 from m3ae.train.results import write_taken
 from m3ae.train.state import inputs_of

@@ -10,8 +10,7 @@ from m3ae.config.run import Run
 from m3ae.data.cache import cache_from_environment
 from m3ae.data.manifest import read_manifest
 from m3ae.data.remote import remote_folder
-from m3ae.model.cost import num_parameters
-from m3ae.train.architecture import architecture_of
+from m3ae.train.architecture import num_parameters_of
 from m3ae.train.doctor.findings import Finding, error, ok
 from m3ae.train.doctor.units import size
 from m3ae.train.kept import KEPT, STATE_BYTES
@@ -32,7 +31,7 @@ def check_disks(run: Run, name: str, vocab_size: int) -> list[Finding]:
 
 def needs_of(run: Run, name: str, vocab_size: int) -> Iterator[tuple[Path, int]]:
     """Folders, and the bytes that the training will add to each at its worst moment."""
-    parameters = num_parameters(architecture_of(run, name, vocab_size))
+    parameters = num_parameters_of(run, name, vocab_size)
     log = LINE_BYTES * (schedule_of(run, name).steps // run.settings_of(name).pretrain.log_steps + 1)
     state, results = run.paths.state(name), run.paths.results(name)
     written = sum(path.stat().st_size for path in state.rglob("checkpoint-*") if path.is_file())

@@ -11,8 +11,7 @@ from m3ae.config.run import Run
 from m3ae.data.stream.loader import AnyStream
 from m3ae.data.stream.stream import Stream
 from m3ae.errors import UserError
-from m3ae.model.cost import num_parameters
-from m3ae.train.architecture import architecture_of
+from m3ae.train.architecture import num_parameters_of
 from m3ae.train.doctor.advice import Situation, advise
 from m3ae.train.doctor.disk import check_disks
 from m3ae.train.doctor.environment import look_around
@@ -153,7 +152,7 @@ class Doctor:
 
     def has_room_for_model(self) -> bool:
         """Whether weights, gradients and moments fit: else building them might take the machine down."""
-        needed = STATE_BYTES * num_parameters(architecture_of(self.run, self.name, self.vocab_size))
+        needed = STATE_BYTES * num_parameters_of(self.run, self.name, self.vocab_size)
         free = self.free_memory()
         if needed > free:
             says = f"{size(needed)} for weights, gradients and moments, {size(free)} free"
