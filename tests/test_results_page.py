@@ -75,7 +75,7 @@ def test_an_ordering_is_the_records(in_project, row):
     _, difference, seeds, verdict = page_rows()[name]
     number = f"{found.difference:+.1f} [{found.low:+.1f}, {found.high:+.1f}]"
     assert difference.replace(" points", "") == number
-    assert seeds == " and ".join(str(len(side.split())) for side in found.seeds.split(" | "))
+    assert seeds == " and ".join(str(len(side.split())) for side in found.seeds.split(" against "))
     assert verdict == WORDS[found.verdict]
 
 

@@ -132,7 +132,7 @@ def test_no_seed_is_left_out_where_the_other_row_does_not_have_it(run):
     assert found.value == pytest.approx(100 * (2.0 / 3 - 0.4))
     shares = np.array([50.0, 60.0, 90.0])
     assert (found.high - found.low) / 2 > student.ppf(0.975, 2) * shares.std(ddof=1) / math.sqrt(3)
-    assert seeds(run, SEEDED) == "42 43 44 | 42"
+    assert seeds(run, SEEDED) == "42 43 44 against 42"
     assert judge(found) == NOT_RESOLVED
     assert judge(difference(with_seeds(run, [0.50], [0.40]), SEEDED)) == HOLDS
 

@@ -31,7 +31,7 @@ def write_orderings(run: Run) -> None:
     rows = readable(table).to_markdown(index=False, disable_numparse=True)
     about = (
         f"{run.settings.title} (`{run.name}`). Better minus worse in percentage points, over the same test "
-        "items. Seeds are those of pre-training, `better | worse` where the two models have others. An "
+        "items. Seeds are those of pre-training, `better against worse` where the two have others. An "
         "ordering holds where the whole interval lies above 0, and does not where it lies below."
     )
     write_text(folder / "orderings.md", f"{banner}## Orderings\n\n{about}\n\n{rows}\n")
@@ -91,9 +91,9 @@ def ordering(run: Run, claim: Claim) -> dict[str, Any]:
 
 
 def seeds(run: Run, claim: Claim) -> str:
-    """`42 43 44`; where the two models have others, `42 | 42 43 44`."""
+    """`42 43 44`; where the two models have others, `42 against 42 43 44`."""
     better, worse = (" ".join(map(str, sorted(side))) for side in sides(run, claim))
-    return better if better == worse else f"{better} | {worse}"
+    return better if better == worse else f"{better} against {worse}"
 
 
 def paper_difference(claim: Claim, version: str) -> float | None:
