@@ -79,10 +79,13 @@ def make_looks(run: Run, model: str) -> None:
                 (run.paths.reports / f"{name}{ending}").write_text("{}\n")
 
 
+ORDERINGS = ("orderings.csv", "orderings.md")
+
+
 def make_report(run: Run) -> None:
     """Pages as short as can be: executing the notebook takes longer than all the rest."""
     with receipt(run, "report"):
-        for name in [*(f"{page}.html" for page in PAGE_NAMES), "report.ipynb", "summary.json"]:
+        for name in [*(f"{page}.html" for page in PAGE_NAMES), "report.ipynb", "summary.json", *ORDERINGS]:
             (run.paths.reports / name).write_text("{}\n")
 
 

@@ -155,23 +155,26 @@ def test_the_penalty_is_chosen_for_each_concept(run):
     assert set(choose_penalties(run, x, labels)) <= {1.0, 100.0}
 
 
-@pytest.mark.parametrize(
-    ("is_held", "is_rare", "found"),
-    [
-        (True, True, r"to learn from .*, found it in 0 of \d+"),
-        (True, False, r"to learn from .*, found it in (\d+) of \1"),
-        (False, True, r"to choose a penalty on .*, found it in 0 of \d+"),
-    ],
-)
-def test_a_concept_that_one_part_of_the_training_images_has_alone_is_one_line(run, is_held, is_rare, found):
+@pytest.mark.parametrize(("is_rare", "found"), [(True, r"0 of \d+"), (False, r"(\d+) of \1")])
+def test_a_concept_that_is_held_out_with_all_its_images_is_one_line(run, is_rare, found):
     """The split does not look at labels: both images of a rare concept may be held out."""
+    with pytest.raises(UserError, match=rf"concepts\.words\.size: .*, found it in {found}; change its words"):
+        choose_penalties(run, *rare(run, held_out=True, is_rare=is_rare))
+
+
+@pytest.mark.filterwarnings("ignore:No positive class found")
+def test_a_concept_that_no_held_out_image_has_gets_the_first_penalty(run):
+    chosen = choose_penalties(run, *rare(run, held_out=False, is_rare=True))
+    assert chosen[1] == run.settings.concepts.penalties[0]
+
+
+def rare(run, held_out, is_rare):
+    """Features, and labels of two concepts: the second is one of two images of one part, or of all others."""
     x = np.random.default_rng(0).normal(size=(50, 4))
     held = np.random.default_rng(run.settings.seed).random(50) < 0.3
     few = np.zeros(50, bool)
-    few[np.flatnonzero(held == is_held)[:2]] = True
-    labels = np.stack([x[:, 0] > 0, few == is_rare], axis=1)
-    with pytest.raises(UserError, match=rf"concepts\.words\.size: .* {found}; change its words"):
-        choose_penalties(run, x, labels)
+    few[np.flatnonzero(held == held_out)[:2]] = True
+    return x, np.stack([x[:, 0] > 0, few == is_rare], axis=1)
 
 
 def test_a_concept_that_nobody_names_is_refused(run):

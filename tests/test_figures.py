@@ -202,6 +202,15 @@ def test_alt_texts_tell_the_numbers(run):
     assert "(paper 71.415)" in figure6.describe(run, figure_table(run, "figure6"))
 
 
+def test_figure_6_says_which_of_several_seeds_it_draws():
+    cell = {"ours": 52.4, "low": 49.1, "high": 55.7, "paper_v1": 71.415, "seeds": "42 43 44"}
+    assert figure6.drawn(cell) == " · drawn: seed 42"
+    assert figure6.caption(cell) == "AUROC 52.4 [49.1, 55.7], 3 seeds\npaper, CIFAR: 71.415"
+    alone = {**cell, "seeds": "42", "paper_v1": None}
+    assert figure6.drawn(alone) == figure6.drawn({**cell, "seeds": None}) == ""
+    assert figure6.caption(alone) == "AUROC 52.4 [49.1, 55.7]\nnot in the paper"
+
+
 def test_curves_are_the_step_logs(run):
     made.write_everything(run)
     make_figure(run, "curves")

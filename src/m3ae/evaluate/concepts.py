@@ -7,7 +7,7 @@ chosen on a part of them. The held-out images are touched once, for the mean ave
 import time
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
@@ -72,13 +72,13 @@ def check_labels(labels: dict[str, Labels], names: list[str]) -> None:
 def choose_penalties(run: Run, x: Float[np.ndarray, "images width"], labels: Labels) -> list[float]:
     """For each concept the penalty with the best average precision on a part of the training images.
 
-    A concept that all images of that part have is right whatever the penalty: the first is taken.
-    Raises UserError for one that no image of it has, or no image of the rest, or every image of the rest.
+    Where all images of that part have a concept, or none, every penalty is as good: the first is taken.
+    Raises UserError for one that no image of the rest has, or every image.
     """
     settings = run.settings.concepts
     assert settings is not None
     held = np.random.default_rng(run.settings.seed).random(len(x)) < settings.validation_share
-    check_parts(labels, held, list(settings.words))
+    check_learned_from(labels[~held], list(settings.words))
     num = labels.shape[1]
     found = [
         precisions(labels[held], score(x[~held], labels[~held], x[held], [penalty] * num))
@@ -87,20 +87,18 @@ def choose_penalties(run: Run, x: Float[np.ndarray, "images width"], labels: Lab
     return [settings.penalties[best] for best in np.argmax(found, axis=0)]
 
 
-def check_parts(labels: Labels, held: Bool[np.ndarray, " images"], names: list[str]) -> None:
-    """Raise UserError for a concept that one cannot learn, or choose a penalty for.
+def check_learned_from(labels: Labels, names: list[str]) -> None:
+    """Raise UserError for a concept that one cannot learn.
 
-    The split knows no labels: a rare concept may fall into one of its parts alone.
+    The split knows no labels: all images with a rare concept may fall into the part that chooses.
     """
-    parts = (("to learn from", labels[~held], True), ("to choose a penalty on", labels[held], False))
-    for what, part, needs_both in parts:
-        for name, count in zip(names, part.sum(axis=0), strict=True):
-            if count == 0 or (needs_both and count == len(part)):
-                raise UserError(
-                    f"concepts.words.{name}: expected some training images {what} with it and some without, "
-                    f"found it in {count} of {len(part)}; change its words, leave it out, or change "
-                    "concepts.validation_share"
-                )
+    for name, count in zip(names, labels.sum(axis=0), strict=True):
+        if count in (0, len(labels)):
+            raise UserError(
+                f"concepts.words.{name}: expected some training images to learn from with it and some "
+                f"without, found it in {count} of {len(labels)}; change its words, leave it out, or change "
+                "concepts.validation_share"
+            )
 
 
 def score(

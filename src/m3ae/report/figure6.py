@@ -59,7 +59,7 @@ def draw(run: Run, cells: pd.DataFrame) -> "Figure":
     figure = style.new_figure(run, height=3.1 * rows)
     grid = figure.subplots(rows, 2, squeeze=False)
     for axes, cell in zip(grid.flat, cells.to_dict("records"), strict=True):
-        title = f"{label(run, cell['model'])} · {cell['panel']}"
+        title = f"{label(run, cell['model'])} · {cell['panel']}{drawn(cell)}"
         axes.set_title(f"{title}\n{caption(cell)}", fontsize=11)
         axes.set_xlabel(SCORES[cell["metric"]], fontsize=10)
         metric = scores(run, cell["model"], cell["metric"])
@@ -83,13 +83,19 @@ def add_legend(figure: "Figure", run: Run) -> None:
     figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
 
 
+def drawn(cell: dict[Hashable, Any]) -> str:
+    """Which seed the histogram is of, where the AUROC is of several."""
+    first, *further = str(cell["seeds"]).split()[:2] or [""]
+    return f" · drawn: seed {first}" if further else ""
+
+
 def caption(cell: dict[Hashable, Any]) -> str:
-    """AUROC with its interval, the paper's beneath; which seed is drawn where it is of several."""
-    ours = f"AUROC {rounded(cell['ours'])} {interval(cell['low'], cell['high'])}"
+    """AUROC with its interval, and of how many seeds it is; the paper's beneath."""
+    seeds = str(cell["seeds"]).split()
+    ours = f"AUROC {rounded(cell['ours'])} {interval(cell['low'], cell['high'])}".removesuffix(" -")
+    several = f", {len(seeds)} seeds" if len(seeds) > 1 else ""
     paper = "not in the paper" if absent(cell["paper_v1"]) else f"paper, CIFAR: {percent(cell['paper_v1'])}"
-    first, *further = str(cell["seeds"]).split()
-    drawn = f" · of {1 + len(further)} seeds, drawn: {first}" if further else ""
-    return f"{ours.removesuffix(' -')}\n{paper}{drawn}"
+    return f"{ours}{several}\n{paper}"
 
 
 def scores(run: Run, model: str, metric: str) -> Metric | None:

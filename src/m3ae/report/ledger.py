@@ -6,8 +6,8 @@ from markupsafe import Markup
 from m3ae.config import Run
 from m3ae.report import html
 from m3ae.report.claims import Claim, claims
-from m3ae.report.format import NOTHING, interval, percent, rounded, signed
-from m3ae.report.orderings import measured_on, ordering
+from m3ae.report.format import interval, percent, rounded, signed
+from m3ae.report.orderings import counted, measured_on, ordering
 from m3ae.report.paper import label
 from m3ae.report.subjects import subject
 from m3ae.report.tables import OURS, figure_table, first_subject
@@ -84,7 +84,7 @@ def orderings_table(run: Run, found: list[Claim], caption: str, *, interactive: 
     """Orderings: the paper's difference, ours with its paired interval, the verdict."""
     frame = pd.DataFrame([ordering_row(run, claim, traced=interactive) for claim in found])
     if not interactive:
-        frame = frame.drop(columns=["figure", "paper v1", "paper v3", "trace"], errors="ignore")
+        frame = frame.drop(columns=["figure", "paper v1", "trace"], errors="ignore")
     return html.table(frame, words=WORDS, caption=caption, interactive=interactive, choices=CHOICES)
 
 
@@ -97,10 +97,9 @@ def ordering_row(run: Run, claim: Claim, *, traced: bool) -> dict[str, str]:
         "figure": LEDGER_FIGURES.get(claim.source, ""),
         "measured on": measured_on(row),
         "paper v1": signed(row["paper_v1"]),
-        "paper v3": signed(row["paper_v3"]),
         "ours": signed(row["difference"]),
         "interval": interval(row["low"], row["high"]),
-        "seeds": row["seeds"] or NOTHING,
+        "seeds": counted(row["seeds"]),
         "verdict": html.verdict(row["verdict"]),
         "trace": trace,
     }

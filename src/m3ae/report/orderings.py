@@ -96,6 +96,11 @@ def seeds(run: Run, claim: Claim) -> str:
     return better if better == worse else f"{better} against {worse}"
 
 
+def counted(seeds: str) -> str:
+    """How many they are: `3`; where the two models have others, `1 and 3`; "-" for none."""
+    return " and ".join(str(len(side.split())) for side in seeds.split(" against ")) if seeds else NOTHING
+
+
 def paper_difference(claim: Claim, version: str) -> float | None:
     """Better minus worse as a version of the paper prints them (percentage points); None if it does not."""
     if claim.source == "ours":
