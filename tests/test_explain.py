@@ -140,7 +140,8 @@ def test_where_nothing_was_run_the_command_is_told(run):
     assert half["ours"] is None
     assert [command.split("/")[2] for command in half["commands"]] == ["m3ae-b100", "mae-b100"]
     Path("config/few.yaml").write_text("extends: tiny\nrows: [mae-b100]\n")
-    assert "add it to `rows` in config/few.yaml" in asked("figure3.m3ae-b100", "--run", "few")[1]
+    told = asked("figure3.m3ae-b100", "--run", "few")[1]
+    assert "give it a line of `models` in config/few.yaml, and let `rows` be null or name it" in told
 
 
 def test_the_numbers_of_figures_7_and_9_have_names_before_they_are_run(run):

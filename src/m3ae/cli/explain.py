@@ -88,7 +88,9 @@ def in_words(facts: dict[str, Any]) -> Iterator[str]:
     yield from (line("make again", command) for command in facts["commands"])
     for row in facts["absent"]:
         yield line(
-            "make again", f"run {facts['run']} has no row {row}: add it to `rows` in {facts['config'][0]}"
+            "make again",
+            f"run {facts['run']} has no row {row}: give it a line of `models` in {facts['config'][0]}, and "
+            "let `rows` be null or name it",
         )
 
 

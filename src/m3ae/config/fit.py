@@ -25,7 +25,7 @@ def check_row(name: str, row: "RunSettings") -> None:
     if row.models[name].method == "clip" and row.pretrain.random_drop_text == 1:
         raise ValueError(
             "pretrain.random_drop_text: expected less than 1 for a CLIP, which learns from captions alone, "
-            f"got 1.0 ({name}); lower it, or take the row out of rows"
+            f"got 1.0 ({name}); lower it, or remove the row"
         )
 
 
