@@ -12,9 +12,11 @@ from m3ae.artifacts.work import Job
 from m3ae.config.run import Run
 from m3ae.data.manifest import PACKED
 from m3ae.errors import UserError
+from m3ae.packing import ENCODER, PACKED_ENCODER
 
 KINDS = {
-    "encoder.safetensors": "encoders",
+    ENCODER: "encoders",
+    PACKED_ENCODER: "encoders",
     "features.safetensors": "features",
     "layers.safetensors": "layers",
     "pairs.safetensors": "pairs",
@@ -25,7 +27,7 @@ KINDS = {
 OF_STAGE = {"clean": "shards", "tokens": "tokens", "texts": "tokens", "evalset": "evalsets"}
 # Under which names records state the bytes of a file: as their own result, or as what they read.
 OWN = {
-    "encoder.safetensors": "weights_sha256",
+    ENCODER: "weights_sha256",
     "features.safetensors": "features_sha256",
     "layers.safetensors": "layers_sha256",
     "pairs.safetensors": "pairs_sha256",
@@ -46,7 +48,7 @@ class Artifact:
     record: Path | None
     """The record or manifest that states its SHA-256; a record vouches for itself. None if nothing does."""
     sha256: str | None
-    """As stated there."""
+    """As stated there; of packed weights that of the file which was packed."""
 
 
 class Statements:
@@ -132,10 +134,11 @@ class Inventory:
         return Statements(self.jobs)
 
     def artifacts(self) -> Iterator[Artifact]:
-        """Every file, in the order of the workflow; of shards those that manifests name, and packed ones."""
+        """Every file, in the order of the workflow; of shards those that manifests name; packed ones too."""
         for job in self.jobs:
-            for path in dict.fromkeys([*job.outputs, *job.records, *shards(job)]):
-                sha256, witness = self.statements.of(path)
+            for path in dict.fromkeys([*job.outputs, *job.records, *shards(job), *packed_weights(job)]):
+                plain = path.with_name(ENCODER) if path.name == PACKED_ENCODER else path
+                sha256, witness = self.statements.of(plain)
                 if path in job.records:
                     witness = path
                 yield Artifact(kind_of(job, path), job.model, path, witness, sha256)
@@ -154,6 +157,12 @@ def shards(job: Job) -> list[Path]:
     packed = manifest.with_name(PACKED)
     named = [manifest.with_name(shard["name"]) for shard in read_plain(manifest).get("shards", [])]
     return [*named, packed] if packed.is_file() else named
+
+
+def packed_weights(job: Job) -> list[Path]:
+    """The file that holds the encoder of a job packed, if it lies there."""
+    packed = [path.with_name(PACKED_ENCODER) for path in job.outputs if path.name == ENCODER]
+    return [path for path in packed if path.is_file()]
 
 
 def kind_of(job: Job, path: Path) -> str:

@@ -8,6 +8,7 @@ from m3ae.artifacts.remote import opened
 from m3ae.artifacts.store import KINDS, Entry, dvc_file, megabytes, published
 from m3ae.artifacts.verify import selected
 from m3ae.config import Run
+from m3ae.packing import ENCODER, PACKED_ENCODER
 
 
 class Line(NamedTuple):
@@ -36,9 +37,12 @@ def listing(
     places = places_of(entries.values(), remote) if entries else {}
     lines = []
     for artifact in selected(run, kinds, models):
-        entry, here = entries.get(artifact.path), artifact.path.is_file()
-        size = artifact.path.stat().st_size if here else entry.size if entry else None
-        found = [*(["here"] if here else []), *places.get(artifact.path, [])]
+        if artifact.path.name == PACKED_ENCODER:  # told of where it belongs
+            continue
+        lying = next((path for path in forms(artifact.path) if path.is_file()), None)
+        entry = next((entries[path] for path in forms(artifact.path) if path in entries), None)
+        size = lying.stat().st_size if lying else entry.size if entry else None
+        found = [*(["here"] if lying else []), *(places[entry.path] if entry else [])]
         lines.append(
             Line(
                 run.name,
@@ -52,6 +56,11 @@ def listing(
             )
         )
     return lines
+
+
+def forms(path: Path) -> list[Path]:
+    """As what a file may lie here or be published: encoders packed too."""
+    return [path, path.with_name(PACKED_ENCODER)] if path.name == ENCODER else [path]
 
 
 def known_runs() -> list[str]:

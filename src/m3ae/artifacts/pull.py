@@ -12,6 +12,7 @@ from m3ae.artifacts.store import KINDS, Entry, published
 from m3ae.config import Run
 from m3ae.errors import UserError
 from m3ae.files import atomic_path, remove_abandoned
+from m3ae.packing import ENCODER, PACKED_ENCODER, unpacked
 
 
 class Pulled(NamedTuple):
@@ -32,8 +33,9 @@ def pull(
 ) -> Pulled:
     """Bring what is published of some kinds and models (all, where none is named).
 
-    Every file is whole or absent: it is checked under another name. Raises UserError with one line for each
-    that could not be brought; the others lie in their places, and a second call goes on.
+    Every file is whole or absent: it is checked under another name. Encoders that come packed are unpacked.
+    Raises UserError with one line for each that could not be brought; the others lie in their places, and a
+    second call goes on.
     """
     entries = wanted(run, kinds, models)
     missing = [entry for entry in entries if not lies_here(entry)]
@@ -47,6 +49,9 @@ def pull(
         with opened(locked=True) as project:
             project.cache.clean()
             bring_all(project, project.sources(remote), missing)
+    for entry in entries:
+        if entry.path.name == PACKED_ENCODER:
+            unpacked(entry.path.with_name(ENCODER))
     return Pulled(len(missing), len(entries) - len(missing), sum(entry.size for entry in missing))
 
 

@@ -9,12 +9,11 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from m3ae.artifacts.inventory import Artifact
+from m3ae.artifacts.packed import packed, superseded, unpacked
 from m3ae.artifacts.remote import EMBEDDED, LIMIT, Objects, Project, is_embedded, md5_of, opened
 from m3ae.artifacts.store import Entry, dvc_file, megabytes, read_entries, write_entries
 from m3ae.artifacts.verify import findings, present, selected
 from m3ae.config import Run
-from m3ae.data.manifest import MANIFEST, PACKED
-from m3ae.data.packed import pack
 from m3ae.errors import UserError
 
 PRIVATE = frozenset({"shards", "tokens", "reports"})
@@ -100,19 +99,6 @@ def check(run: Run, artifacts: list[Artifact]) -> None:
         )
 
 
-def packed(artifacts: list[Artifact]) -> list[Artifact]:
-    """With one packed file in place of the tars of each folder; packed now, where that was not done."""
-    kept = [artifact for artifact in artifacts if artifact.path.suffix != ".tar"]
-    folders = {artifact.path.parent for artifact in artifacts if artifact.path.suffix == ".tar"}
-    new = sorted({pack(folder) for folder in folders} - {artifact.path for artifact in kept})
-    return [*kept, *(Artifact("shards", None, path, path.with_name(MANIFEST), None) for path in new)]
-
-
-def unpacked(artifacts: list[Artifact]) -> list[Artifact]:
-    """Without packed files."""
-    return [artifact for artifact in artifacts if artifact.path.name != PACKED]
-
-
 def check_room(target: Objects, missing: list[Entry]) -> None:
     """Raise UserError if the embedded remote would hold more than it may."""
     assert target.folder is not None
@@ -139,17 +125,12 @@ def send(project: Project, target: Objects, entries: list[Entry], missing: list[
 
 
 def publish(run: str, kind: str, entries: list[Entry]) -> Path:
-    """List the entries; others of this kind, which do not lie here, stay listed, but for packed tars."""
+    """List the entries; others of this kind, which do not lie here, stay listed, but for what is packed."""
     path = dvc_file(run, kind)
-    folders = {entry.path.parent for entry in entries if entry.path.name == PACKED}
     merged = {entry.path: entry for entry in [*read_entries(path), *entries]}
-    write_entries(path, [entry for entry in merged.values() if not is_packed(entry, folders)])
+    gone = superseded([entry.path for entry in entries], merged)
+    write_entries(path, [entry for entry in merged.values() if entry.path not in gone])
     return path
-
-
-def is_packed(entry: Entry, folders: Collection[Path]) -> bool:
-    """Whether a tar is one of those that are published in packed files of ``folders``."""
-    return entry.path.suffix == ".tar" and entry.path.parent in folders
 
 
 def entry_of(artifact: Artifact) -> Entry:

@@ -17,6 +17,7 @@ from m3ae.artifacts.inventory import Inventory
 from m3ae.artifacts.logs import restore_logs
 from m3ae.artifacts.matching import Verdict, judge
 from m3ae.artifacts.notes import Notes
+from m3ae.artifacts.packed import unpack_encoders
 from m3ae.artifacts.work import Job
 from m3ae.config.run import Run
 
@@ -52,6 +53,7 @@ def adopt(run: Run) -> Adopted:
     inventory, notes, hashes = Inventory(run), Notes(), Hashes()
     found = Adopted([], [], [])
     restore_logs(inventory, hashes)
+    unpack_encoders(inventory)
     new = new_files(inventory.jobs, notes)
     for job in inventory.jobs:  # makers before readers
         is_brought = not new.isdisjoint(job.outputs)

@@ -7,9 +7,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from m3ae.artifacts.inventory import Artifact, inventory
+from m3ae.artifacts.packed import is_packed, unfit_pack
 from m3ae.config import Run
-from m3ae.data.manifest import PACKED
-from m3ae.data.packed import finding
 from m3ae.errors import UserError
 from m3ae.files import sha256_of
 from m3ae.records import read_placed
@@ -43,8 +42,8 @@ def mismatch(artifact: Artifact) -> str | None:
     path = artifact.path
     if path == artifact.record:
         return broken(artifact)
-    if path.name == PACKED:
-        return finding(path)
+    if is_packed(path) and (artifact.sha256 or not vouched(artifact)):
+        return unfit_pack(artifact)
     if artifact.sha256 is None:
         return (
             f"{path}: no record speaks of it; make it again: snakemake -f {path}"

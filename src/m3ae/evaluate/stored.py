@@ -7,6 +7,7 @@ from m3ae.config import Run
 from m3ae.errors import UserError
 from m3ae.evaluate.archive import Archive
 from m3ae.files import sha256_of
+from m3ae.packing import unpacked
 from m3ae.records import read_record
 
 
@@ -88,7 +89,7 @@ def recorded_weights(run: Run, model: str) -> str:
 def checked_weights(run: Run, model: str) -> str:
     """SHA-256 of the encoder's file. Raises UserError unless its record speaks of the same bytes."""
     run.model(model)
-    path = run.paths.encoder(model)
+    path = unpacked(run.paths.encoder(model))
     if not path.is_file():
         raise UserError(f"{path}: no such weights; make them with: snakemake {path}")
     found, recorded = sha256_of(path), recorded_weights(run, model)

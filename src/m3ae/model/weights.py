@@ -13,6 +13,7 @@ from m3ae.errors import UserError
 from m3ae.files import atomic_write
 from m3ae.model.architecture import Architecture
 from m3ae.model.m3ae import M3AE
+from m3ae.packing import unpacked
 
 ORIGIN = "origin"  # inside the architecture's JSON: the library writes several keys in an order that changes
 
@@ -45,9 +46,10 @@ def write_encoder(
 def load_encoder(path: Path) -> M3AE:
     """The model at ``path``, on the CPU, in eval mode.
 
-    Raises UserError, one line, if the file is missing, truncated or of another kind.
+    Weights that were brought packed are unpacked first (packing.py). Raises UserError, one line, if the file
+    is missing, truncated or of another kind.
     """
-    if not Path(path).is_file():
+    if not unpacked(Path(path)).is_file():
         raise UserError(f"{path}: no such weights; the workflow trains them: snakemake {path}")
     architecture, tensors, _ = read_weights(path)
     return assemble(architecture, tensors, path).eval()

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from m3ae.errors import UserError
 from m3ae.model.weights import read_weights
+from m3ae.packing import unpacked
 from m3ae.pretrained.authors import read_authors
 from m3ae.pretrained.facebook import read_facebook
 from m3ae.pretrained.source import CC12M, IMAGENET, Source, known_settings, with_overrides
@@ -51,7 +52,7 @@ def load_pretrained(path_or_hub_id: str | Path, **config: Any) -> "M3AEForPreTra
 def read_source(path_or_hub_id: str | Path, overrides: dict[str, Any] | None = None) -> Source:
     """Architecture and tensors, without building a model."""
     overrides = known_settings(overrides or {})
-    path = Path(path_or_hub_id)
+    path = unpacked(Path(path_or_hub_id))
     if path.is_dir():
         return read_folder(path, overrides)
     if path.is_file():
