@@ -93,7 +93,7 @@ def test_a_block_that_is_not_there_is_refused():
 
 SOURCE = ToySource(
     kind="toy", num_train=6, num_heldout=30, num_probe_train=8, num_probe_test=8,
-    scene_px=48, heldout_digits=[8, 9], bad_share=0.2,
+    scene_px=48, jpeg_quality=85, heldout_digits=[8, 9], bad_share=0.2,
 )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from whole_list import read_list
 HOST = "http://127.0.0.1:8765"
 SOURCE = ToySource(
     kind="toy", num_train=40, num_heldout=12, num_probe_train=60, num_probe_test=30,
-    scene_px=48, heldout_digits=[8, 9], bad_share=0.2,
+    scene_px=48, jpeg_quality=85, heldout_digits=[8, 9], bad_share=0.2,
 )  # fmt: skip
 SETS = ("toy-scenes-train", "toy-scenes-test", "toy-heldout-digits-test", "toy-textures-test")
 

@@ -80,6 +80,8 @@ class ToySource(Settings):
     """Labelled scenes of each test and out-of-distribution set."""
     scene_px: Positive
     """Side of a scene (pixels)."""
+    jpeg_quality: Annotated[int, Field(ge=50, le=100)]
+    """Of every set alike: compression leaks into out-of-distribution scores."""
     heldout_digits: list[Annotated[int, Field(ge=0, le=9)]]
     """Digit classes that appear only in the out-of-distribution set."""
     bad_share: Share

@@ -21,7 +21,6 @@ from m3ae.data.source.toy.digits import UNSEEN, Pool, digit_pools
 from m3ae.data.source.toy.scenes import draw_scene, paint
 from m3ae.data.source.toy.textures import draw_texture
 
-JPEG_QUALITY = 95  # of every set alike: compression leaks into out-of-distribution scores
 DESCRIBED_TWICE = 0.25  # share of the scenes with two captions, as real sets have several
 
 Draw = Callable[[int], np.random.Generator]
@@ -45,10 +44,13 @@ def make_toy(folder: Path, source: ToySource, seed: int, host: str) -> None:
         ("toy-heldout-digits-test", UNSEEN, num_test, list(range(10))),
     ):
         draw = draw_of(seed, name)
-        scenes = (labelled_scene(i, pools[pool], classes, draw(i), source.scene_px) for i in range(count))
+        scenes = (labelled_scene(i, pools[pool], classes, draw(i), source) for i in range(count))
         write_parquet(folder / f"{name}.parquet", scenes, count)
     draw = draw_of(seed, "toy-textures-test")
-    textures = ({"image": image_cell(i, draw_texture(draw(i), source.scene_px))} for i in range(num_test))
+    textures = (
+        {"image": image_cell(i, draw_texture(draw(i), source.scene_px), source.jpeg_quality)}
+        for i in range(num_test)
+    )
     write_parquet(folder / "toy-textures-test.parquet", textures, num_test)
 
 
@@ -83,7 +85,7 @@ class PairWriter:
     def write_scene(self, path: Path, pool: Pool, rng: np.random.Generator) -> list[Row]:
         """Write one image; its rows name the file."""
         scene = draw_scene(rng, pool, may_have_two=True)
-        path.write_bytes(jpeg(paint(scene, rng, self.source.scene_px)))
+        path.write_bytes(jpeg(paint(scene, rng, self.source.scene_px), self.source.jpeg_quality))
         return [Row(path.name, caption) for caption in captions_of(scene, rng)]
 
 
@@ -93,13 +95,13 @@ def captions_of(scene: Scene, rng: np.random.Generator) -> list[str]:
 
 
 def labelled_scene(
-    index: int, pool: Pool, classes: list[int], rng: np.random.Generator, px: int
+    index: int, pool: Pool, classes: list[int], rng: np.random.Generator, source: ToySource
 ) -> dict[str, Any]:
     """A scene with one digit, and its labels; the digit's label is its place in ``classes``."""
     scene = draw_scene(rng, pool)
     figure = scene.figures[0]
     return {
-        "image": image_cell(index, paint(scene, rng, px)),
+        "image": image_cell(index, paint(scene, rng, source.scene_px), source.jpeg_quality),
         "digit": classes.index(figure.digit),
         "colour": COLOURS.index(figure.colour),
         "size": SIZES.index(figure.size),
@@ -108,15 +110,15 @@ def labelled_scene(
     }
 
 
-def image_cell(index: int, pixels: UInt8[np.ndarray, "height width 3"]) -> dict[str, Any]:
+def image_cell(index: int, pixels: UInt8[np.ndarray, "height width 3"], quality: int) -> dict[str, Any]:
     """An image as Hugging Face keeps it in Parquet."""
-    return {"bytes": jpeg(pixels), "path": f"{index:05d}.jpg"}
+    return {"bytes": jpeg(pixels, quality), "path": f"{index:05d}.jpg"}
 
 
-def jpeg(pixels: UInt8[np.ndarray, "height width 3"]) -> bytes:
+def jpeg(pixels: UInt8[np.ndarray, "height width 3"], quality: int) -> bytes:
     """Encode as JPEG."""
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=JPEG_QUALITY)
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()
 
 
