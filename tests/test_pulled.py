@@ -291,6 +291,15 @@ def test_encoders_alone_give_features(part):
     assert plan(folder, "results/micro/m3ae-s50/features.json") == {**IMAGES, "features": 1}
 
 
+def test_another_learning_rate_trains_again_though_only_records_are_here(part):
+    """No features lie here that could ask for an encoder: the records alone tell that they are of another."""
+    folder = part("results/micro/*/*.json", "reports/micro/logs/*")
+    text = yaml.safe_dump({**settings(), "pretrain": {"base_lr": 1e-3}})
+    (folder / "config/micro.yaml").write_text(text)
+    expected = {**DATA_OF_ALL, "pretrain": 2, "features": 2, "probe": 2, "figure3": 1}
+    assert plan(folder, "figure3") == plan(folder, "figure3") == expected
+
+
 DATA = {
     "no data": ((), {"source": 1, "download": 2, "clean": 2, "tokens": 1}),
     "no shards": (("data/micro/tokens/*",), {"source": 1, "download": 1, "clean": 1}),

@@ -57,7 +57,7 @@ class Needs:
             return None
         missing = [plan.makers[path] for path in asked.files if path in plan.makers and not path.exists()]
         others = [step for step in plan.reached if asked.forces(step) or self.is_stale(step)]
-        plan.run([*missing, *others], self.asks_all)
+        plan.run(missing, others, self.asks_all)
         return plan
 
     def is_stale(self, step: Step) -> bool:

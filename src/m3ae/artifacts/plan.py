@@ -45,6 +45,8 @@ class Plan:
     def __init__(self, all_steps: Iterable[Step], targets: Collection[Path]) -> None:
         self.makers = {path: step for step in all_steps for path in step.outputs}
         self.running: set[Step] = set()
+        self.changed: set[Step] = set()
+        """Of those that run, the ones whose results may be others than before."""
         self.reached = set(self.reach(targets))
         self.readers: dict[Path, list[Step]] = {}
         for step in self.reached:
@@ -61,22 +63,29 @@ class Plan:
                 yield step
                 waiting += [path for path in step.reads if path in self.makers]
 
-    def run(self, first: Iterable[Step], asks_all: Callable[[Step], bool]) -> None:
-        """Those that run because ``first`` do: makers of what is missing, and readers of what is made anew.
+    def run(self, missing: Iterable[Step], changed: Iterable[Step], asks_all: Callable[[Step], bool]) -> None:
+        """Those that run: makers of what is missing, what was done in another way, and readers of either.
 
         Who reads what was missing, and has results that fit, need not run: the next start compares. Not so
-        if it ``asks_all``.
+        if it ``asks_all``, or what is missing will be made in another way than when it was read.
         """
-        waiting = [step for step in first if step in self.reached]
+        waiting = [(step, False) for step in missing] + [(step, True) for step in changed]
         while waiting:
-            step = waiting.pop()
-            if step in self.running:
+            step, is_changed = waiting.pop()
+            if step not in self.reached or step in (self.changed if is_changed else self.running):
                 continue
             self.running.add(step)
-            waiting += [self.makers[path] for path in step.reads if path in self.makers and not path.exists()]
+            if is_changed:
+                self.changed.add(step)
+            makers = [self.makers[path] for path in step.reads if path in self.makers and not path.exists()]
+            waiting += [(maker, False) for maker in makers]
             for path in step.outputs:
-                readers = self.readers.get(path, [])
-                waiting += [reader for reader in readers if path.exists() or asks_all(reader)]
+                asking = [
+                    reader
+                    for reader in self.readers.get(path, [])
+                    if is_changed or path.exists() or asks_all(reader)
+                ]
+                waiting += [(reader, is_changed) for reader in asking]
 
 
 def steps(run: Run) -> Iterator[Step]:
