@@ -1,10 +1,13 @@
 """Concepts of captions: labels, average precision with its interval, nothing chosen on the test set."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
 from m3ae.config import Run
+from m3ae.config.evaluation import Concepts
 from m3ae.config.load import merge
 from m3ae.config.models import RunSettings
 from m3ae.errors import UserError
@@ -153,6 +156,21 @@ def test_the_penalty_is_chosen_for_each_concept(run):
     x = np.random.default_rng(0).normal(size=(50, 4))
     labels = np.stack([x[:, 0] > 0, x[:, 1] > 0.5], axis=1)
     assert set(choose_penalties(run, x, labels)) <= {1.0, 100.0}
+
+
+@pytest.mark.parametrize(("seed", "left"), [(4, "all"), (25, "none")])
+def test_a_share_that_holds_out_nothing_or_everything_is_one_line(run, seed, left):
+    settings = run.settings.model_copy(update={"seed": seed})
+    message = rf"concepts\.validation_share: 0\.3 of 3 training images left {left} to learn from"
+    with pytest.raises(UserError, match=message):
+        choose_penalties(replace(run, settings=settings), np.zeros((3, 2)), np.eye(3, 2, dtype=bool))
+
+
+@pytest.mark.parametrize("form", ["Ice", "ice cream", "t-shirt", "", "2"])
+def test_a_word_that_no_caption_can_have_is_refused(run, form):
+    plain = run.settings.concepts.model_dump() | {"words": {"dessert": ["gelato", form]}}
+    with pytest.raises(ValueError, match=r"words\.dessert\.1\n.*expected one word of letters in lower case"):
+        Concepts(**plain)
 
 
 @pytest.mark.parametrize(("is_rare", "found"), [(True, r"0 of \d+"), (False, r"(\d+) of \1")])

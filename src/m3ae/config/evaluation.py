@@ -1,8 +1,9 @@
 """Settings of everything that happens to a frozen encoder."""
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from m3ae.config.base import Positive, Settings, Share
 
@@ -83,13 +84,29 @@ class Ood(Settings):
     """Bins of the histograms."""
 
 
+WORD = re.compile(r"[^\W\d_]+")
+"""What counts as a word of a caption."""
+
+
+def as_captions_have_it(word: str) -> str:
+    """A word as it can occur in a caption: letters alone, in lower case. Raises ValueError for another."""
+    if not WORD.fullmatch(word) or word != word.lower():
+        raise ValueError(
+            f"expected one word of letters in lower case, got {word!r}: captions are read as such words, no "
+            "other is ever found"
+        )
+    return word
+
+
 class Concepts(Settings):
     """Multi-label classification of the run's own pairs: which things their captions name.
 
     Trained on the images of the split `train`, tested once on `heldout`. The paper has nothing like it.
     """
 
-    words: Annotated[dict[str, list[str]], Field(min_length=1)]
+    words: Annotated[
+        dict[str, list[Annotated[str, AfterValidator(as_captions_have_it)]]], Field(min_length=1)
+    ]
     """Each concept and the words, in lower case, of which any in any caption of an image means it."""
     penalties: Annotated[list[float], Field(min_length=1)]
     """Strengths of the L2 penalty to choose from (logistic regression, 1 / C), on a part of `train`."""

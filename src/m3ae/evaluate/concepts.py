@@ -78,6 +78,11 @@ def choose_penalties(run: Run, x: Float[np.ndarray, "images width"], labels: Lab
     settings = run.settings.concepts
     assert settings is not None
     held = np.random.default_rng(run.settings.seed).random(len(x)) < settings.validation_share
+    if not held.any() or held.all():
+        raise UserError(
+            f"concepts.validation_share: {settings.validation_share} of {len(x)} training images left "
+            f"{'none' if held.all() else 'all'} to learn from; choose another share, or use more images"
+        )
     check_learned_from(labels[~held], list(settings.words))
     num = labels.shape[1]
     found = [

@@ -1,15 +1,14 @@
 """Which concepts captions name."""
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int64
 
+from m3ae.config.evaluation import WORD
 from m3ae.data.shards import iter_captions
 
-WORD = re.compile(r"[^\W\d_]+")
 BATCH = 4096  # pairs whose captions are in memory at once
 
 Words = dict[str, list[str]]

@@ -31,8 +31,8 @@ def natural(
     """Whether each image of a set is classified right (1.0 or 0.0)."""
     dataset, split = shift.images.dataset, shift.images.split
     logits = classifier.logits(np.asarray(features.features(dataset, split)))
-    labels = features.array(f"{dataset}/{split}/labels/{shift.label}")
     parents = EvalImages(run, dataset, split).parent_indices(shift.label)
     if parents is not None:
         logits = logits[:, parents]
+    labels = features.labels(dataset, split, shift.label, logits.shape[1])
     return (logits.argmax(axis=1) == labels).astype(np.float64)
