@@ -166,17 +166,23 @@ def test_pointing_counts_what_two_loops_count(run, record):
     pairs, model = ModelPairs(run, NAME, "heldout"), load_encoder(run.paths.encoder(NAME))
     hits = []
     for id in range(len(pairs)):
-        words = pairs.said(id)[0].split()
+        words, of_scene = pairs.said(id)[0].split(), []
         (looks,) = looks_of(model, pairs.images([id]), [pairs.pieces(id)[0]], 1)
         assert len(looks.word_to_patches) == len(words)  # every word of these captions is one piece
         for word, corner in (("zero", 0), ("one", 2)):
             if words.count(word) == 1:
                 row, column = np.unravel_index(looks.word_to_patches[words.index(word)].argmax(), (4, 4))
-                hits.append(row // 2 == column // 2 == corner // 2)
+                of_scene.append(row // 2 == column // 2 == corner // 2)
+        hits += [np.mean(of_scene)] if of_scene else []
     metric = record.metrics["digit_hit_rate"]
     assert metric.n == len(hits) and metric.value == pytest.approx(100 * np.mean(hits))
     assert record.metrics["digit_chance"].value == pytest.approx(25)
     assert record.settings == run.stage("pointing", NAME)
+
+
+def test_words_of_one_scene_are_one_trial():
+    found = pointing.of_scenes([3, 3, 5, 9, 9, 9], np.array([1, 0, 1, 0, 0, 1]))
+    assert found == pytest.approx([0.5, 1, 1 / 3])
 
 
 def test_of_two_digits_a_word_that_looks_everywhere_alike_is_right_half_the_time():

@@ -83,7 +83,7 @@ def test_a_stated_tolerance_holds_for_every_cell(run):
 
 
 def test_a_bootstrap_without_spread_still_tolerates_what_its_items_can(run):
-    metric = made.percent_metric(0.0).model_copy(update={"low": 0.0, "high": 0.0})
+    metric = made.percent_metric(40.0).model_copy(update={"low": 40.0, "high": 40.0})
     made.write(run, "mae-b100", "robustness", {"clean": metric})
     write_reference(run, None)
     assert read_reference(run)["robustness.mae-b100.clean"].tolerance == 300 / made.NUM

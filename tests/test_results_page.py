@@ -11,9 +11,10 @@ import pytest
 from m3ae.config import load_run
 from m3ae.evaluate.bootstrap import Interval
 from m3ae.report import evidence
-from m3ae.report.format import rounded
+from m3ae.report.combined import combine
+from m3ae.report.format import interval, rounded, signed
 from m3ae.report.orderings import orderings
-from m3ae.report.seeds import combine, records_by_seed
+from m3ae.report.seeds import records_by_seed
 from m3ae.report.tables import figure_table
 from m3ae.report.verdicts import FAILS, HOLDS, NOT_RESOLVED
 from small_project import CHECKOUT
@@ -57,6 +58,11 @@ def found_orderings():
     return orderings(load_run("photos"))
 
 
+def plain(text):
+    """With the minus sign that Markdown pages are written with."""
+    return text.replace("\N{MINUS SIGN}", "-")
+
+
 def page_rows():
     """Cells of the table of orderings, by their first."""
     lines = [
@@ -73,7 +79,7 @@ def test_an_ordering_is_the_records(in_project, row):
         0
     ]
     _, difference, seeds, verdict = page_rows()[name]
-    number = f"{found.difference:+.1f} [{found.low:+.1f}, {found.high:+.1f}]"
+    number = plain(f"{signed(found.difference)} [{signed(found.low)}, {signed(found.high)}]")
     assert difference.replace(" points", "") == number
     assert seeds == " and ".join(str(len(side.split())) for side in found.seeds.split(" against "))
     assert verdict == WORDS[found.verdict]
@@ -105,11 +111,11 @@ def test_the_readmes_table_holds_the_records_numbers(in_project, stage, metric):
             [Interval(m.value, m.low, m.high) for m in metrics], run.settings.statistics.confidence
         )
         value, low, high = (round(number, 4) for number in found)  # as in tables
-        cells.append(f"{value:.1f} [{low:.1f}, {high:.1f}]")
+        cells.append(plain(f"{rounded(value)} {interval(low, high)}"))
     table = found_orderings()
     subject = stage.partition("-")[2]
     row = table[(table.subject == subject) & (table.metric == metric) & table.ordering.eq("M3AE > MAE")].iloc[
         0
     ]
-    cells.append(f"{row.difference:+.1f} [{row.low:+.1f}, {row.high:+.1f}]")
+    cells.append(plain(f"{signed(row.difference)} [{signed(row.low)}, {signed(row.high)}]"))
     assert f"| {' | '.join(cells)} | {row.verdict} |" in README

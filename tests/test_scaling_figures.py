@@ -15,9 +15,9 @@ from m3ae.config.models import RunSettings
 from m3ae.config.printed import figure_models, figure_rows, printed_models
 from m3ae.evaluate.bootstrap import Interval
 from m3ae.report.claims import Claim, own_claims, paper_claims
+from m3ae.report.combined import across, combine
 from m3ae.report.figures import make_figure
 from m3ae.report.orderings import seeds
-from m3ae.report.seeds import across, combine
 from m3ae.report.tables import figure_table
 from m3ae.report.verdicts import FAILS, HOLDS, NOT_RESOLVED, difference, judge
 from test_workflow import copy_project, planned

@@ -258,8 +258,11 @@ def test_differences_name_every_changed_setting(run):
 
 def test_numbers_are_written_with_sensible_digits():
     assert [percent(69.010), percent(59.4), percent(float("nan"))] == ["69.010", "59.4", "-"]
-    assert [rounded(41.26), signed(-1.25), signed(3.0)] == ["41.3", "−1.2", "+3.0"]
+    assert [rounded(41.26), signed(-1.25), signed(3.0)] == ["41.3", "−1.3", "+3.0"]
     assert [interval(-1, 2.04), interval(None, 1.0)] == ["[−1.0, 2.0]", "-"]
+    halves = [52.85, 50.65, 24.25, 0.35, 2.55, 22.95, 100 * 1057 / 2000]
+    assert [rounded(half) for half in halves] == ["52.9", "50.7", "24.3", "0.4", "2.6", "23.0", "52.9"]
+    assert [signed(zero) for zero in (0.0, -0.0, -0.04, 0.04)] == ["+0.0", "−0.0", "−0.0", "+0.0"]
     assert [shown(1.5e-4), shown(""), shown([0.2, 1.0]), shown(None)] == ["0.00015", "-", "0.2, 1", "null"]
 
 

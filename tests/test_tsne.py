@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from markupsafe import Markup
-from sklearn.metrics import silhouette_score
+from sklearn.metrics import pairwise_distances, silhouette_samples, silhouette_score
 from sklearn.neighbors import KNeighborsClassifier
 
 import made_records as made
@@ -14,8 +14,8 @@ from m3ae.cli.main import main
 from m3ae.config import load_run
 from m3ae.errors import UserError
 from m3ae.evaluate import clusters
-from m3ae.evaluate.bootstrap import interval_of_difference
-from m3ae.records import read_record
+from m3ae.evaluate.bootstrap import interval_of_difference, interval_of_mean
+from m3ae.records import Items, Metric, read_record
 from m3ae.report.cells import find_cell
 from m3ae.report.explain import explain
 from m3ae.report.figure9 import (
@@ -27,6 +27,7 @@ from m3ae.report.figure9 import (
     clusters_table,
     make_figure9,
     numbers,
+    paired,
 )
 
 NUM, CLASSES = 140, 7
@@ -80,6 +81,7 @@ def run(tmp_path_factory):
         patch.chdir(folder)
         made.make_project(folder)
         patch.setattr(clusters, "Features", Stored)
+        patch.setattr(clusters, "checked_sha256", lambda stored, run, model: "0" * 64)
         run = load_run("tiny")
         for model in MODELS:
             run.paths.results(model).mkdir(parents=True)
@@ -103,6 +105,49 @@ def test_the_record_has_silhouette_and_accuracy_with_intervals_and_the_map(run):
     assert record.settings == run.stage("clusters", "m3ae-b100")
 
 
+def test_earlier_records_have_a_difference_too(run):
+    silhouettes = [Items.pack(np.linspace(0.1, one, NUM)) for one in (0.5, 0.4)]
+    sides = [
+        Metric(value=0, low=0, high=0, n=NUM, unit="silhouette", items={"silhouette": items})
+        for items in silhouettes
+    ]
+    naive = interval_of_difference(*(one.unpack() for one in silhouettes), 2000, 0.95, run.settings.seed)
+    found = paired(run, *sides, "halves")
+    assert found.value == naive.value
+    assert found.high - found.low == pytest.approx(2 * (naive.high - naive.low))
+
+
+def test_the_silhouette_of_a_part_is_scikit_learns():
+    x, classes = groups(1.0)
+    rng = np.random.default_rng(0)
+    distances, members = pairwise_distances(x), np.eye(7)[classes]
+    for half in clusters.halves(classes, 5, rng):
+        found = clusters.silhouette(distances, members, half)
+        assert found == pytest.approx(silhouette_score(x[half], classes[half]))
+        assert len(half) == len(set(half)) and set(np.bincount(classes[half])) == {NUM // 14}
+
+
+def test_intervals_of_silhouettes_hold_the_truth():
+    """Three classes of Gaussian points, 40 of each; the truth from 4,000."""
+    rng = np.random.default_rng(0)
+
+    def draw(num):
+        classes = np.arange(3 * num) % 3
+        return rng.normal(size=(3 * num, 8)) + 0.7 * np.eye(8)[classes], classes
+
+    truth, held, naive = silhouette_score(*draw(1300)), 0, 0
+    for seed in range(60):
+        x, classes = draw(40)
+        value = silhouette_score(x, classes)
+        halves = clusters.silhouettes_of_halves(x, classes, 200, seed)
+        _, low, high = clusters.spread_of_halves(value, halves, 0.95)
+        held += low <= truth <= high
+        _, low, high = interval_of_mean(silhouette_samples(x, classes), 200, 0.95, seed)
+        naive += low <= truth <= high
+    assert held >= 52
+    assert naive < held
+
+
 def test_tight_groups_stay_groups_on_the_map_and_the_map_is_the_same_every_time():
     x, classes = groups(0.3)
     placed = clusters.embed(x, 10.0, 42)
@@ -118,11 +163,14 @@ def test_the_figure_is_made_from_records_alone_with_the_paired_difference(run):
     assert [path.read_bytes() for path in paths] == first
     table = clusters_table(run).set_index(["model", "metric"])
     mae, m3ae = (read_record(run.paths.record(model, "clusters")) for model in MODELS)
-    items = [record.metrics["silhouette"].items["silhouette"].unpack() for record in (m3ae, mae)]
-    expected = interval_of_difference(*items, 2000, 0.95, run.settings.seed)
-    found = table.loc[("M3AE - MAE", "silhouette")]
-    assert found["ours"] == pytest.approx(expected.value, abs=1e-4)
-    assert found["low"] == pytest.approx(expected.low, abs=1e-4) and found["low"] > 0
+    items = [record.metrics["knn_accuracy"].items["correct"].unpack() for record in (m3ae, mae)]
+    expected = interval_of_difference(*items, 2000, 0.95, run.settings.seed).times(100)
+    found = table.loc[("M3AE - MAE", "knn_accuracy")]
+    assert (found["low"], found["high"]) == pytest.approx((expected.low, expected.high), abs=1e-4)
+    found, metrics = table.loc[("M3AE - MAE", "silhouette")], [r.metrics["silhouette"] for r in (m3ae, mae)]
+    assert found["ours"] == pytest.approx(metrics[0].value - metrics[1].value, abs=1e-4)
+    spread = np.std(metrics[0].items["halves"].unpack() - metrics[1].items["halves"].unpack())
+    assert found["high"] - found["low"] == pytest.approx(2 * 1.96 * spread, rel=0.1)
     assert "\n![" in (run.paths.reports / "figure9.md").read_text()
     shown = numbers(run)
     for model in MODELS:
@@ -156,8 +204,8 @@ def test_too_few_images_are_refused_in_one_line(run, monkeypatch):
     with pytest.raises(
         UserError, match=r"two or more test images of class 6 of toy-scenes, found 0"
     ) as caught:
-        clusters.chosen(run, "mae-b100")
+        clusters.chosen(run, Stored(run, "mae-b100"))
     assert "\n" not in str(caught.value)
     monkeypatch.setattr(Stored, "labels", lambda *_: np.arange(NUM) % 70)
     with pytest.raises(UserError, match=r"expected more than 30 images \(neighbours, perplexity\), found 14"):
-        clusters.chosen(run, "mae-b100")
+        clusters.chosen(run, Stored(run, "mae-b100"))

@@ -1,5 +1,6 @@
 """Training curves: loss on hidden patches and words against samples seen."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -41,15 +42,22 @@ def make_curves(run: Run) -> None:
 
 def curves_table(run: Run) -> pd.DataFrame:
     """The logged steps of all models that were trained: columns model, samples, the losses, lr."""
-    paths = {model: run.paths.step_log(model) for model in run.models}
+    paths = {model: step_log(run, model) for model in run.models}
     # an untrained encoder's log is empty
-    logs = [read_steps(run, model) for model, path in paths.items() if path.is_file() and path.stat().st_size]
+    logs = [
+        read_steps(path, model) for model, path in paths.items() if path.is_file() and path.stat().st_size
+    ]
     return pd.concat(logs, ignore_index=True) if logs else pd.DataFrame(columns=COLUMNS)
 
 
-def read_steps(run: Run, model: str) -> pd.DataFrame:
-    """One model's step log. Raises UserError if it is not one JSON object per line."""
+def step_log(run: Run, model: str) -> Path:
+    """A model's step log; in its place the reference log, which git has, where it was not brought."""
     path = run.paths.step_log(model)
+    return path if path.is_file() else run.paths.reference_log(model)
+
+
+def read_steps(path: Path, model: str) -> pd.DataFrame:
+    """One model's step log. Raises UserError if it is not one JSON object per line."""
     try:
         steps = pd.read_json(path, lines=True, precise_float=True)
     except ValueError as error:

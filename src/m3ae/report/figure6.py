@@ -13,7 +13,7 @@ from m3ae.report import style
 from m3ae.report.format import absent, interval, percent, rounded
 from m3ae.report.markdown import write_table
 from m3ae.report.paper import label
-from m3ae.report.results import find_record
+from m3ae.report.seeds import records_by_seed
 from m3ae.report.subjects import sides
 from m3ae.report.tables import OURS, figure_table, first_subject
 
@@ -99,9 +99,9 @@ def caption(cell: dict[Hashable, Any]) -> str:
 
 
 def scores(run: Run, model: str, metric: str) -> Metric | None:
-    """The scores behind a cell; None where nothing was run."""
-    record = find_record(run, model, first_subject(run, NAME, metric)[0])
-    return record.metrics.get(metric) if record else None
+    """The scores behind a cell, of the first of its seeds that was run; None where none was."""
+    records = records_by_seed(run, model, first_subject(run, NAME, metric)[0])
+    return next((record.metrics.get(metric) for record in records.values()), None)
 
 
 def histogram(metric: Metric, bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -7,13 +7,14 @@ import pandas as pd
 from markupsafe import Markup
 
 from m3ae.config import Run
-from m3ae.evaluate.bootstrap import interval_of_difference
-from m3ae.evaluate.clusters import map_of
+from m3ae.evaluate.bootstrap import Interval, interval_of_difference
+from m3ae.evaluate.clusters import map_of, spread_of_halves
 from m3ae.files import write_text
-from m3ae.records import Record
+from m3ae.records import Metric, Record
 from m3ae.report import html, style
 from m3ae.report.cells import TABLES
 from m3ae.report.format import NOTHING, interval, rounded, signed
+from m3ae.report.intervals import EARLIER, twice_as_wide
 from m3ae.report.paper import label
 from m3ae.report.results import find_record, record_path
 from m3ae.report.trace import commands, sources
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
 
 NAME = "figure9"
 COLUMNS = ["model", "metric", "ours", "low", "high", "n", "record"]
-ITEMS = {"knn_accuracy": ("correct", 100.0), "silhouette": ("silhouette", 1.0)}
-"""What a metric is the mean of, and in which unit."""
+HALVES = "halves"
+ITEMS = {"knn_accuracy": "correct", "silhouette": HALVES}
+"""What the difference of two models is drawn from."""
 NAMES = {"knn_accuracy": "nearest neighbours (%)"}
 DIGITS = {"knn_accuracy": 1, "silhouette": 3}
 INKS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito
@@ -73,19 +75,26 @@ def clusters_table(run: Run) -> pd.DataFrame:
 
 def differences(run: Run, mae: Record, m3ae: Record) -> list[dict[str, object]]:
     """The paired differences, which have no record of their own."""
-    statistics, rows = run.settings.statistics, []
-    for metric, (name, factor) in ITEMS.items():
-        better, worse = (record.metrics[metric].items[name].unpack() for record in (m3ae, mae))
-        found = interval_of_difference(
-            better, worse, statistics.draws, statistics.confidence, run.settings.seed
-        ).times(factor)
-        rows.append({"model": "M3AE - MAE", "metric": metric, **span(*found), "n": len(better)})
+    rows = []
+    for metric, items in ITEMS.items():
+        better, worse = (record.metrics[metric] for record in (m3ae, mae))
+        value, low, high = paired(run, better, worse, items)
+        ends = {"ours": value, "low": low, "high": high}
+        rows.append({"model": "M3AE - MAE", "metric": metric, **ends, "n": better.n})
     return rows
 
 
-def span(value: float, low: float, high: float) -> dict[str, float]:
-    """An interval in the table's columns."""
-    return {"ours": value, "low": low, "high": high}
+def paired(run: Run, better: Metric, worse: Metric, items: str) -> Interval:
+    """The difference of two models over the same images, or the same halves of them."""
+    statistics = run.settings.statistics
+    drawn = (statistics.draws, statistics.confidence, run.settings.seed)
+    if items == HALVES and not better.items.keys() & worse.items.keys() >= {HALVES}:
+        a, b = (one.items[EARLIER].unpack() for one in (better, worse))
+        return twice_as_wide(interval_of_difference(a, b, *drawn))
+    a, b = (one.items[items].unpack() for one in (better, worse))
+    if items == HALVES:
+        return spread_of_halves(better.value - worse.value, a - b, statistics.confidence)
+    return interval_of_difference(a, b, *drawn).times(100)
 
 
 def markdown(run: Run, table: pd.DataFrame, alt: str) -> str:
@@ -101,8 +110,9 @@ def markdown(run: Run, table: pd.DataFrame, alt: str) -> str:
         f"{banner}## Figure 9\n\n{run.settings.title} (`{run.name}`). Up to {settings.per_class} test images "
         f"of each of {len(settings.classes)} classes of the task {settings.task}. Accuracy (%): the "
         f"{settings.neighbours} nearest other images vote. Distances are Euclidean, of the features and not "
-        f"of the map. In brackets: {share} bootstrap intervals over images; the difference is paired. The "
-        f"paper shows the map alone.\n\n![{alt}]({NAME}.svg)\n\n{numbers}\n"
+        f"of the map. In brackets: {share} intervals over images, by bootstrap, of the silhouette from "
+        f"random halves; the difference is paired. The paper shows the map "
+        f"alone.\n\n![{alt}]({NAME}.svg)\n\n{numbers}\n"
     )
 
 

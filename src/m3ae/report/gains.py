@@ -6,14 +6,25 @@ from m3ae.config import Run
 from m3ae.evaluate.bootstrap import Interval
 from m3ae.report.claims import M3AE, MAE, Claim
 from m3ae.report.format import interval, signed
+from m3ae.report.intervals import of_each_draw, over_draws
+from m3ae.report.results import find_record
 from m3ae.report.verdicts import difference
 
 TITLE = "M3AE - MAE"
 
 
 def gain(run: Run, stage: str, metric: str) -> Interval | None:
-    """M3AE minus MAE over the same test items (points); None where a side or its items are missing."""
-    return difference(run, Claim("ours", "", M3AE, MAE, stage, metric))
+    """M3AE minus MAE over the same test items (points); None where a side or its items are missing.
+
+    Of few-shot probes also over the same draws of training images.
+    """
+    found = difference(run, Claim("ours", "", M3AE, MAE, stage, metric))
+    sides = [find_record(run, model, stage) for model in (M3AE, MAE)]
+    better, worse = (of_each_draw(record, metric) if record else [] for record in sides)
+    if found is None or not better or len(better) != len(worse):
+        return found
+    draws = [one - other for one, other in zip(better, worse, strict=True)]
+    return over_draws(found, draws, run.settings.statistics.confidence)
 
 
 def gains(run: Run, table: pd.DataFrame) -> dict[tuple[str, str], Interval]:

@@ -67,7 +67,8 @@ def label(run: Run, model: str, panel: str = "") -> str:
     row, _, seed = model.partition(SEED)
     grid = run.settings.models
     if row in grid and grid[row].epochs == 0:
-        return "untrained"
+        alone = sum(one.epochs == 0 for one in grid.values()) == 1
+        return "untrained" if alone else f"untrained ({row})"
     found = [number for number in read_numbers() if number["model"] == row]
     here = [number for number in found if number["panel"] == panel]
     name = str((here or found)[0]["row"]) if found else OWN.get(row, row)

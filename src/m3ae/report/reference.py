@@ -26,7 +26,7 @@ def over_reference(run: Run) -> str:
         reference = committed(run, model)
         path = run.paths.step_log(model)
         if reference is not None and path.is_file() and path.stat().st_size:
-            pairs[model] = (read_steps(run, model), reference)
+            pairs[model] = (read_steps(path, model), reference)
     if not pairs:
         return html.note("- (no reference log of this run is committed)")
     rows = pd.DataFrame([gap_row(run, model, *pair) for model, pair in pairs.items()])

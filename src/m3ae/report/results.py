@@ -8,8 +8,10 @@ from m3ae.config import Run
 from m3ae.errors import UserError
 from m3ae.records import Metric, Record, read_placed
 from m3ae.report.differences import unequal
+from m3ae.report.intervals import shown
 
 FIGURES = ("pretrain", "heldout", "features", "probe", "ood", "concepts")
+TRAINING = "pretrain"
 STAGES = (
     *FIGURES,
     "probes",
@@ -26,30 +28,32 @@ STAGES = (
 def find_record(run: Run, model: str, stage: str) -> Record | None:
     """The record of ``stage`` (``pretrain``, ``probe-digit``, ...), or None where nothing was run.
 
-    Raises UserError if it is broken, of another model or stage, was made with other settings than the run's,
-    or has a number without an interval: no table and no chart is made with one.
+    Raises UserError if it is broken, of another model or stage, made with other settings than the run's or of
+    an encoder that was, or has a number without an interval: no table and no chart is made with one.
     """
     path = run.paths.record(model, stage)
     if model not in run.models or not path.is_file():
         return None
     facts = path.stat()
-    record = read_once(path, Path.cwd(), (facts.st_mtime_ns, facts.st_ino, facts.st_size))
-    stated = run.stage(stage.partition("-")[0], model)
-    for key, made, now in unequal(record.settings, stated):
+    confidence = run.settings.statistics.confidence
+    record = read_once(path, Path.cwd(), (facts.st_mtime_ns, facts.st_ino, facts.st_size), confidence)
+    for key, made, now in unequal(record.settings, run.stage(stage.partition("-")[0], model)):
         raise UserError(
             f"{path}: made with {key} = {made}, but run {run.name!r} now states {now}; "
             f"make it again: snakemake {path}"
         )
+    if stage != TRAINING:
+        find_record(run, model, TRAINING)
     return record
 
 
 @lru_cache(maxsize=512)
-def read_once(path: Path, folder: Path, state: tuple[int, ...]) -> Record:
-    """The record in the ``state`` that a file has: a table asks for it once per metric."""
+def read_once(path: Path, folder: Path, state: tuple[int, ...], confidence: float) -> Record:
+    """The record in the ``state`` that a file has, as it is shown: a table asks for it once per metric."""
     record = read_placed(path)
     for name, metric in record.metrics.items():
         check_interval(path, name, metric)
-    return record
+    return shown(record, confidence)
 
 
 def check_interval(path: Path, name: str, metric: Metric) -> None:

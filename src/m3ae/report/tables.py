@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 from m3ae.config import Run
 from m3ae.config.printed import figure_rows, own_rows
 from m3ae.evaluate.bootstrap import Interval
+from m3ae.report.combined import combine
+from m3ae.report.intervals import within
 from m3ae.report.paper import printed_cells
 from m3ae.report.results import record_path
-from m3ae.report.seeds import combine, records_by_seed
+from m3ae.report.seeds import records_by_seed
 from m3ae.report.verdicts import cell_verdict
 
 if TYPE_CHECKING:
@@ -82,10 +84,11 @@ def measured(run: Run, model: str, stage: str, metric: str) -> dict[str, Any]:
         return {}
     intervals = [Interval(one.value, one.low, one.high) for one in found.values()]
     whole = combine(intervals, run.settings.statistics.confidence)
+    whole = within(whole, next(iter(found.values())).unit)
     return {
         "ours": round(whole.value, 4),
         "low": round(whole.low, 4),
         "high": round(whole.high, 4),
         "seeds": " ".join(map(str, found)),
-        "record": record_path(run, model, stage).as_posix(),
+        "record": record_path(run, next(iter(records.values())).model, stage).as_posix(),
     }

@@ -13,8 +13,9 @@ from m3ae.evaluate.bootstrap import Interval, interval_of_auroc_difference, inte
 from m3ae.evaluate.precision import by_image, interval_of_precision
 from m3ae.records import Items, Metric
 from m3ae.report.claims import Claim, claims
+from m3ae.report.combined import across, combine
 from m3ae.report.remembered import remembered
-from m3ae.report.seeds import across, combine, records_by_seed
+from m3ae.report.seeds import records_by_seed
 
 REPRODUCED, DEVIATES = "reproduced", "deviates"
 """Of a number that can be compared with the paper's."""

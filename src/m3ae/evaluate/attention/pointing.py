@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 
 from m3ae.config import Run
 from m3ae.data.source.toy.truth import Placed, placed_in_pairs
@@ -170,7 +170,8 @@ def measure(run: Run, kind: str, asked: list[Asked], maps: dict[str, list[Map]])
     """Hit rate of a kind of word, beside chance, the untrained encoder, and another word's patch.
 
     Chance is the share of the patches that would be a hit. The most attended patch of another word, half the
-    list away and so on another scene, tells what a habit of looking at the same place would hit.
+    list away and so on another scene, tells what a habit of looking at the same place would hit. Scenes count
+    alike, and intervals draw scenes: words of one scene are no independent trials.
     """
     chosen = [i for i, one in enumerate(asked) if one.kind == kind]
     peaks = {name: [peak_of(found[i]) for i in chosen] for name, found in maps.items()}
@@ -181,8 +182,11 @@ def measure(run: Run, kind: str, asked: list[Asked], maps: dict[str, list[Map]])
         "untrained": hits(inside, peaks["untrained"]),
         "other_scene": hits(inside, peaks["trained"][half:] + peaks["trained"][:half]),
     }
+    scenes = [asked[i].id for i in chosen]
+    ours = of_scenes(scenes, ours)
     found = {f"{kind}_hit_rate": share(run, ours)}
     for name, shares in beside.items():
+        shares = of_scenes(scenes, shares)
         found[f"{kind}_{name}"] = share(run, shares)
         found[f"{kind}_gain_over_{name}"] = difference(run, ours, shares)
     return found | measure_two(run, kind, asked, maps)
@@ -193,6 +197,12 @@ def hits(inside: list[Bool[np.ndarray, "side side"]], peaks: list[tuple[np.intp,
     return np.array([grid[peak] for grid, peak in zip(inside, peaks, strict=True)])
 
 
+def of_scenes(scenes: list[int], values: Shaped[np.ndarray, " words"]) -> Float[np.ndarray, " scenes"]:
+    """The mean over the words of each scene."""
+    _, scene = np.unique(scenes, return_inverse=True)
+    return np.bincount(scene, values) / np.bincount(scene)
+
+
 def measure_two(run: Run, kind: str, asked: list[Asked], maps: dict[str, list[Map]]) -> dict[str, Metric]:
     """Of two named digits, does a word look more at its own? Nothing but the word can tell: chance is 50 %.
 
@@ -201,10 +211,16 @@ def measure_two(run: Run, kind: str, asked: list[Asked], maps: dict[str, list[Ma
     chosen = [i for i, one in enumerate(asked) if one.kind == kind and one.beside is not None]
     if not chosen:
         return {}
-    own = {name: np.array([looks_at_own(asked[i], found[i]) for i in chosen]) for name, found in maps.items()}
+    scenes = [asked[i].id for i in chosen]
+    own = {
+        name: of_scenes(scenes, np.array([looks_at_own(asked[i], found[i]) for i in chosen]))
+        for name, found in maps.items()
+    }
     return {
         f"{kind}_own_of_two": share(run, own["trained"]),
-        f"{kind}_own_of_two_gain_over_chance": difference(run, own["trained"], np.full(len(chosen), 0.5)),
+        f"{kind}_own_of_two_gain_over_chance": difference(
+            run, own["trained"], np.full(len(own["trained"]), 0.5)
+        ),
         f"{kind}_own_of_two_untrained": share(run, own["untrained"]),
     }
 
