@@ -201,6 +201,32 @@ def test_a_packed_encoder_of_which_the_record_does_not_speak_stays_packed(publis
     assert "encoder.parquet: expected weights of sha256" in wrong[0]
 
 
+def test_what_was_published_anew_takes_the_place_of_what_was_unpacked_before(published):
+    dvc_pull()
+    encoder, record = published.paths.encoder(MODEL), published.paths.record(MODEL, "pretrain")
+    new = [encoder.with_name(PACKED_ENCODER).read_bytes(), record.read_bytes()]
+    weights(encoder, seed=1)
+    vouch_for_encoder(published, MODEL)
+    old = encoder.read_bytes()
+    recognise(published)
+    assert encoder.read_bytes() == old  # of which its record speaks
+    record.write_bytes(new[1])
+    recognise(published)
+    assert encoder.read_bytes() != old
+    checked_encoder(published, MODEL)
+
+
+def test_an_encoder_of_ones_own_is_replaced_by_force_alone(published):
+    dvc_pull()
+    encoder = published.paths.encoder(MODEL)
+    weights(encoder, seed=1)
+    own = encoder.read_bytes()
+    for options, stays in (([], True), (["--force"], False)):
+        arguments = ["artifacts", "pull", "--run", "micro", "--kind", "encoders", *options]
+        assert CliRunner().invoke(main, arguments).exit_code == 0
+        assert (encoder.read_bytes() == own) is stays
+
+
 def test_a_packed_encoder_without_a_record_is_not_pushed(published):
     dvc_pull()
     published.paths.record(MODEL, "pretrain").unlink()

@@ -81,14 +81,16 @@ def unpacked(path: Path) -> Path:
 
     Raises UserError, one line, if that file is broken: the weights are whole or absent.
     """
-    if path.name != ENCODER or path.is_file():
-        return path
-    packed = path.with_name(PACKED_ENCODER)
-    if packed.is_file():
-        content = read(packed)
-        with atomic_path(path) as partial:
-            partial.write_bytes(content)
+    if path.name == ENCODER and not path.is_file() and path.with_name(PACKED_ENCODER).is_file():
+        unpack(path)
     return path
+
+
+def unpack(path: Path) -> None:
+    """Bring an encoder out of the packed file beside it, whatever lies in its place."""
+    content = read(path.with_name(PACKED_ENCODER))
+    with atomic_path(path) as partial:
+        partial.write_bytes(content)
 
 
 def read(packed: Path) -> bytes:

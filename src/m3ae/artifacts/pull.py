@@ -12,7 +12,7 @@ from m3ae.artifacts.store import KINDS, Entry, published
 from m3ae.config import Run
 from m3ae.errors import UserError
 from m3ae.files import atomic_path, remove_abandoned
-from m3ae.packing import ENCODER, PACKED_ENCODER, unpacked
+from m3ae.packing import ENCODER, PACKED_ENCODER, unpack
 
 
 class Pulled(NamedTuple):
@@ -50,8 +50,9 @@ def pull(
             project.cache.clean()
             bring_all(project, project.sources(remote), missing)
     for entry in entries:
-        if entry.path.name == PACKED_ENCODER:
-            unpacked(entry.path.with_name(ENCODER))
+        encoder = entry.path.with_name(ENCODER)
+        if entry.path.name == PACKED_ENCODER and (force or not encoder.is_file()):
+            unpack(encoder)
     return Pulled(len(missing), len(entries) - len(missing), sum(entry.size for entry in missing))
 
 

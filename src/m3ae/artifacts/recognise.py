@@ -53,7 +53,7 @@ def adopt(run: Run) -> Adopted:
     inventory, notes, hashes = Inventory(run), Notes(), Hashes()
     found = Adopted([], [], [])
     restore_logs(inventory, hashes)
-    unpack_encoders(inventory)
+    unpack_encoders(inventory, hashes)
     new = new_files(inventory.jobs, notes)
     for job in inventory.jobs:  # makers before readers
         is_brought = not new.isdisjoint(job.outputs)
