@@ -34,6 +34,7 @@ from m3ae.evaluate.shift.shifted import changes, evenly, run_shift
 from m3ae.evaluate.stored import Features
 from m3ae.records import read_record
 from m3ae.report.extended import extended_table, make_extended
+from m3ae.report.format import rounded
 from test_features import CONFIG, MODEL, evaluated, run  # noqa: F401
 
 METRICS = ("auroc", "aupr_in", "aupr_out", "fpr95")
@@ -261,7 +262,7 @@ def test_tables_and_charts_have_every_number_with_its_interval(quick):
         assert (table["ours"] <= table["high"]).all()
         assert all(Path(path).is_file() for path in table["record"])
         text = (quick.paths.reports / f"{name}.md").read_text()
-        assert f"{table['ours'].iloc[0]:.1f} [" in text
+        assert f"{rounded(table['ours'].iloc[0])} [" in text
     path = quick.paths.record(MODEL, "robustness")
     record = read_record(path)
     broken = record.metrics["clean"].model_copy(update={"low": 100.0, "value": 50.0})

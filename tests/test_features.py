@@ -109,7 +109,7 @@ def write_weights(run, seed=0):
         model=MODEL,
         stage="pretrain",
         details={"weights_sha256": sha256_of(run.paths.encoder(MODEL))},
-        settings={},
+        settings=run.stage("pretrain", MODEL),
         inputs={},
         seeds=[seed],
     ).write(run.paths.record(MODEL, "pretrain"))

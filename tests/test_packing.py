@@ -201,19 +201,15 @@ def test_a_packed_encoder_of_which_the_record_does_not_speak_stays_packed(publis
     assert "encoder.parquet: expected weights of sha256" in wrong[0]
 
 
-def test_what_was_published_anew_takes_the_place_of_what_was_unpacked_before(published):
+def test_an_encoder_that_was_swapped_by_hand_is_left_and_noticed(published):
     dvc_pull()
-    encoder, record = published.paths.encoder(MODEL), published.paths.record(MODEL, "pretrain")
-    new = [encoder.with_name(PACKED_ENCODER).read_bytes(), record.read_bytes()]
+    encoder = published.paths.encoder(MODEL)
     weights(encoder, seed=1)
-    vouch_for_encoder(published, MODEL)
-    old = encoder.read_bytes()
+    own = encoder.read_bytes()
     recognise(published)
-    assert encoder.read_bytes() == old  # of which its record speaks
-    record.write_bytes(new[1])
-    recognise(published)
-    assert encoder.read_bytes() != old
-    checked_encoder(published, MODEL)
+    assert encoder.read_bytes() == own  # planned again with a line: nobody's file is taken away
+    with pytest.raises(UserError, match=r"encoder\.safetensors: expected the weights \w{12} that"):
+        checked_encoder(published, MODEL)
 
 
 def test_an_encoder_of_ones_own_is_replaced_by_force_alone(published):

@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from m3ae import packing
-from m3ae.artifacts.cache import Hashes
 from m3ae.artifacts.inventory import Artifact, Inventory
 from m3ae.artifacts.remote import LIMIT
 from m3ae.data import packed as shards
@@ -58,16 +57,14 @@ def unfit_pack(artifact: Artifact) -> str | None:
     return packing.finding(artifact.path, artifact.sha256 or "")
 
 
-def unpack_encoders(inventory: Inventory, hashes: Hashes) -> None:
-    """Bring encoders that lie here packed to their place, where records speak of these very weights, and of
-    nothing else that may lie there.
+def unpack_encoders(inventory: Inventory) -> None:
+    """Bring encoders that lie here packed alone to their place, if records speak of these very weights.
 
     Raises UserError, one line, for a packed file that is broken.
     """
     for path in (path for job in inventory.jobs for path in job.outputs if path.name == ENCODER):
         packed = path.with_name(PACKED_ENCODER)
-        if not packed.is_file():
+        if path.is_file() or not packed.is_file():
             continue
-        stated = inventory.statements.made.get(path)
-        if (stated is None or hashes.of(path) != stated) and packing.hash_in(packed) in (None, stated):
+        if packing.hash_in(packed) in (None, inventory.statements.made.get(path)):
             packing.unpack(path)

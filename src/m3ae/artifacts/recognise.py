@@ -53,7 +53,7 @@ def adopt(run: Run) -> Adopted:
     inventory, notes, hashes = Inventory(run), Notes(), Hashes()
     found = Adopted([], [], [])
     restore_logs(inventory, hashes)
-    unpack_encoders(inventory, hashes)
+    unpack_encoders(inventory)
     new = new_files(inventory.jobs, notes)
     for job in inventory.jobs:  # makers before readers
         is_brought = not new.isdisjoint(job.outputs)
@@ -90,8 +90,8 @@ def is_finished(job: Job, notes: Notes) -> bool:
 
 def is_older_than_inputs(job: Job) -> bool:
     """Whether Snakemake would make a job again for the time of an input; its bytes may be as before."""
-    oldest = min((path.stat().st_mtime_ns for path in job.outputs if path.exists()), default=0)
-    return oldest < newest([*job.inputs.values(), *job.beside])
+    times = [path.stat().st_mtime_ns for path in job.outputs if path.exists()]
+    return bool(times) and min(times) < newest([*job.inputs.values(), *job.beside])
 
 
 def not_older_than(inputs: Iterable[Path], job: Job, hashes: Hashes) -> set[Path]:

@@ -30,8 +30,7 @@ def fit_gaussians(features: FloatFeatures, classes: Int[np.ndarray, " count"]) -
     """Class means, and the mean of the per-class covariances, from training features (float64).
 
     Every class weighs the same, whatever its size; a class's covariance is divided by its count.
-    A class without images has no distribution. Raises UserError for features that are not finite, or in
-    which no class has two different images.
+    A class without images has no distribution. Raises UserError for features that are not finite.
     """
     x = features.astype(np.float64)
     if not np.isfinite(x).all():
@@ -44,13 +43,7 @@ def fit_gaussians(features: FloatFeatures, classes: Int[np.ndarray, " count"]) -
     covariances = (np.cov(group, rowvar=False, bias=True).reshape(x.shape[1], -1) for group in members)
     shared = sum(covariances, start=np.zeros((x.shape[1], x.shape[1]))) / len(members)
     means = np.stack([group.mean(axis=0) for group in members])
-    whitening = whiten(shared, rounding_variance(features))
-    if not whitening.size:
-        raise UserError(
-            "Mahalanobis: expected classes of several different training images, found no variance within "
-            f"any of {len(members)}; use more images of each"
-        )
-    return Gaussians(means, whitening)
+    return Gaussians(means, whiten(shared, rounding_variance(features)))
 
 
 def whiten(covariance: Float[np.ndarray, "width width"], tolerance: float) -> Float[np.ndarray, "width rank"]:
