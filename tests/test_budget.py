@@ -12,9 +12,11 @@ from m3ae.cli.budget import budget
 from m3ae.config import load_run
 from m3ae.model.m3ae import M3AE
 from m3ae.train.architecture import architecture_of, num_parameters_of
-from m3ae.train.budget import cost_of, models_of_targets, shard_bytes, together
+from m3ae.train.budget import cost_of, models_of_targets, shards_of, together
 from m3ae.train.build import build_model
 from m3ae.train.doctor.disk import needs_of
+from made_shards import make_stream_project
+from small_project import make_config
 from test_workflow import copy_project, planned
 
 LOG_BYTES = 10**8  # of a step log, at most: less than what the text tower of CLIP weighs
@@ -89,8 +91,23 @@ def test_an_untrained_model_costs_no_training(in_project):
 
 
 def test_shards_are_the_samples_times_their_size(in_project):
-    assert shard_bytes(load_run("paper"), 50e3) == 550e9
+    assert shards_of(load_run("paper"), 50e3).bytes == 550e9
     assert "Clean shards: 1,100.0 GB" in printed("--run", "paper", "--image-kb", "100")
+
+
+def test_shards_that_are_there_are_counted_and_an_epoch_of_other_data_is_named(tmp_path, monkeypatch):
+    """23 pairs beside the 11 million samples that `paper` calls an epoch."""
+    monkeypatch.chdir(tmp_path)
+    run = make_stream_project(tmp_path)
+    path = run.paths.manifest("train")
+    num_bytes = sum(tar.stat().st_size for tar in path.parent.glob("*.tar"))
+    assert shards_of(run, 50e3)[:2] == (23, num_bytes)
+    text = printed("--run", "micro")
+    assert f"(23 samples as {path} says)" in text
+    assert "warning" not in text  # 40 samples an epoch
+    make_config(tmp_path, samples_per_epoch=231)
+    warning = printed("--run", "micro").splitlines()[-1]
+    assert warning.startswith(f"warning: samples_per_epoch is 231, but {path} has 23 samples; set ")
 
 
 def test_targets_are_the_sums_of_their_models(in_project):

@@ -202,6 +202,18 @@ def test_broken_data_are_an_error(run, tmp_path, monkeypatch):
     assert "repair" in finding(found, "data")["says"]
 
 
+def test_an_epoch_of_other_data_is_a_warning(run):
+    """A run that extends `paper` with 40 pairs of its own inherits 11 million samples an epoch."""
+    assert not [line for line in ask()["findings"] if line["about"] == "epoch"]
+    make_config(Path(), samples_per_epoch=11_000_000)
+    try:
+        line = finding(ask(), "epoch")
+    finally:
+        make_config(Path())
+    assert line["level"] == "warning"
+    assert "11,000,000, but data/micro/shards/train/manifest.json has 40 samples" in line["says"]
+
+
 def test_a_mixture_and_an_mae_are_examined(stream_project):
     make_stream_project(stream_project)
     assert ask("--model", MODEL)["rates"]["together"] > 0

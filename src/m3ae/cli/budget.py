@@ -43,19 +43,22 @@ def budget(run_name: str, mfu: float, tflops: float, image_kb: float) -> None:
     Arithmetic on the configuration, at a rate that you assume; `m3ae doctor` measures the machine's.
     """
     from m3ae.config import load_run
-    from m3ae.train.budget import shard_bytes
+    from m3ae.train.budget import epoch_mismatch, shards_of
 
     run = load_run(run_name)
     for table in (models(run, mfu, tflops), targets(run, mfu, tflops)):
         click.echo(table)
         click.echo()
-    shards = shard_bytes(run, image_kb * 1e3) / 1e9
+    shards = shards_of(run, image_kb * 1e3)
+    known = f"as {run.paths.manifest('train')} says" if shards.is_counted else f"of {image_kb:g} kB"
     click.echo(
         f"GPU-hours assume {100 * mfu:g} % of {tflops:g} TFLOP/s "
         "(benchmarks/results/gpu_step.md: 24 % for B, 32 % for L).\n"
-        f"Clean shards: {shards:,.1f} GB ({run.settings.samples_per_epoch:,} samples of {image_kb:g} kB); "
+        f"Clean shards: {shards.bytes / 1e9:,.1f} GB ({shards.samples:,} samples {known}); "
         "the raw ones come on top."
     )
+    if mismatch := epoch_mismatch(run):
+        click.echo(f"warning: {mismatch}", err=True)
 
 
 def models(run: "Run", mfu: float, tflops: float) -> str:

@@ -1,13 +1,16 @@
 """What a run will cost, by arithmetic: samples, FLOPs, GPU-hours at an assumed rate, disk. Imports no torch.
 
-Nothing here was measured. A sample counts with the longest caption, which is too much; captions are shorter.
+Nothing here was measured, but the shards that are there. A sample counts with the longest caption, which is
+too much; captions are shorter.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from m3ae.config.datasets import load_dataset
 from m3ae.config.run import Run
+from m3ae.data.manifest import Manifest, read_manifest
 from m3ae.model.cost import PASSES, clip_flops, encoder_flops, training_flops
 from m3ae.train.architecture import architecture_of, num_parameters_of, taken_weights, text_architecture_of
 from m3ae.train.kept import KEPT, STATE_BYTES
@@ -15,6 +18,7 @@ from m3ae.train.kept import KEPT, STATE_BYTES
 FLOAT_BYTES = 4  # of a feature, and of a parameter in results/
 ASSUMED_MFU = 0.25  # benchmarks/results/gpu_step.md: 24 % for B, 32 % for L
 ASSUMED_TFLOPS = 989.0  # an H100 SXM in bf16 without sparsity
+PLAUSIBLE = 10  # passes over the data in what the configuration calls an epoch: `photos` has two
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,39 @@ def models_of_targets(run: Run) -> dict[str, Sequence[str]]:
     }
 
 
-def shard_bytes(run: Run, image_bytes: float) -> float:
-    """Clean shards of the training pairs, with images of ``image_bytes`` in the mean."""
-    return run.settings.samples_per_epoch * image_bytes
+class Shards(NamedTuple):
+    """Clean shards of the training pairs."""
+
+    samples: int
+    bytes: float
+    is_counted: bool
+    """Whether a manifest says so; else it is the configuration's number at an assumed size."""
+
+
+def shards_of(run: Run, image_bytes: float) -> Shards:
+    """Those that are there; else ``samples_per_epoch``, with images of ``image_bytes`` in the mean."""
+    if manifest := train_manifest(run):
+        return Shards(manifest.count, sum(shard.bytes for shard in manifest.shards), True)
+    samples = run.settings.samples_per_epoch
+    return Shards(samples, samples * image_bytes, False)
+
+
+def epoch_mismatch(run: Run) -> str | None:
+    """What is odd about ``samples_per_epoch`` beside the pairs that are there; None if nothing is.
+
+    Whoever extends `paper` with data of their own inherits its 11 million, and every forecast with them.
+    """
+    manifest, stated = train_manifest(run), run.settings.samples_per_epoch
+    if manifest is None or stated <= PLAUSIBLE * manifest.count:
+        return None
+    path = run.paths.manifest("train")
+    return (
+        f"samples_per_epoch is {stated:,}, but {path} has {manifest.count:,} samples; set samples_per_epoch "
+        f"in config/{run.name}.yaml: epochs, costs and times are counted in it"
+    )
+
+
+def train_manifest(run: Run) -> Manifest | None:
+    """The manifest of the training pairs; None where they are not there yet."""
+    path = run.paths.manifest("train")
+    return read_manifest(path) if path.is_file() else None

@@ -1,6 +1,7 @@
 """The examination: what is there, what it measures, what it comes to."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -12,6 +13,7 @@ from m3ae.data.stream.loader import AnyStream
 from m3ae.data.stream.stream import Stream
 from m3ae.errors import UserError
 from m3ae.train.architecture import num_parameters_of
+from m3ae.train.budget import epoch_mismatch
 from m3ae.train.doctor.advice import Situation, advise
 from m3ae.train.doctor.disk import check_disks
 from m3ae.train.doctor.environment import look_around
@@ -143,6 +145,9 @@ class Doctor:
             self.cores,
         )
         self.found.findings += check_disks(self.run, self.name, self.vocab_size)
+        with suppress(UserError):  # of a broken manifest, which `open_data` told
+            if mismatch := epoch_mismatch(self.run):
+                self.found.findings.append(warning("epoch", mismatch))
 
     def read(self, stream: Stream) -> None:
         """Storage, decoding and what follows."""
