@@ -19,6 +19,7 @@ from torch import nn
 
 from m3ae.cli.doctor import doctor
 from m3ae.config import load_run
+from m3ae.config.training import Mixture
 from m3ae.data.shards import Pairs
 from m3ae.data.stream import augment
 from m3ae.data.stream.loader import to_tensors
@@ -33,7 +34,7 @@ from m3ae.train.doctor.reading import Reading
 from m3ae.train.doctor.remaining import remaining
 from m3ae.train.doctor.resources import Cores, available_memory, count_physical
 from m3ae.train.doctor.room import USED
-from m3ae.train.doctor.stepping import Plan, plan_of
+from m3ae.train.doctor.stepping import Plan, affordable, plan_of
 from m3ae.train.doctor.synthetic import caption_lengths, synthetic_batch
 from m3ae.train.doctor.trial import Trial
 from m3ae.train.doctor.units import duration, size
@@ -258,6 +259,35 @@ def test_passes_are_as_few_as_the_device_allows(batch, device_batch):
     fewest = next(passes for passes in range(1, batch + 1) if passes * most >= batch)
     assert plan.passes == fewest
     assert plan.samples == max(len(range(part, batch, fewest)) for part in range(fewest))
+
+
+def napping(naps):
+    """A trial whose steps take what ``naps`` says of their samples."""
+    return SimpleNamespace(
+        mixture=Mixture(pairs=1.0, images=0.0, texts=0.0),
+        noise=lambda samples: None,
+        step=lambda passes, samples: time.sleep(naps(samples)),
+        wait=lambda: None,
+    )
+
+
+def test_a_probe_that_other_work_held_up_does_not_size_the_timed_step():
+    """A millisecond a sample; the first step that is probed waits half a second for a core."""
+    held_up = iter([0, 0.5])
+    found = affordable(napping(lambda samples: 1e-3 * samples + next(held_up, 0)), Plan(64, 1), 1.0)
+    assert found == Plan(64, 1)
+
+
+def test_a_step_whose_time_hardly_depends_on_its_samples_is_timed_whole():
+    """As on a busy machine: sized by what a sample of a step of 4 takes, it would be one of 4."""
+    assert affordable(napping(lambda samples: 0.2 + 1e-4 * samples), Plan(64, 1), 0.3) == Plan(64, 1)
+
+
+def test_a_step_that_would_take_too_long_is_timed_in_part():
+    """50 ms a sample, a third of a second: more than the probe, less than the plan."""
+    found = affordable(napping(lambda samples: 0.05 * samples), Plan(64, 2), 1.5)
+    assert found.passes == 1
+    assert 4 <= found.samples <= 12
 
 
 def test_a_synthetic_step_has_the_shapes_of_a_real_one(stream_project):
@@ -548,6 +578,31 @@ def test_threads_and_workers_fill_two_cores_and_no_more(threads, workers, on_gpu
     found = environment.check_threads(threads, workers, TWO_CORES, on_gpu)
     assert found.level == level
     assert cure in found.says
+
+
+@pytest.mark.parametrize(
+    ("machine", "usable", "load", "busy"),
+    [(2, 2, 0.3, 0), (2, 2, 1.2, 1), (2, 2, 9, 2), (64, 4, 40, 0), (64, 4, 62, 2)],
+)
+def test_other_work_takes_the_cores_that_are_not_ours_first(machine, usable, load, busy):
+    cores = Cores(machine, usable, usable, None, load)
+    assert cores.busy == busy
+    found = environment.check_load(cores)
+    assert len(found) == (busy > 0)
+    if busy:
+        assert found[0].level == "warning"
+        assert f"other work uses {busy} of your {usable} core(s)" in found[0].says
+
+
+def test_no_more_threads_are_advised_than_other_work_leaves_cores(run):
+    for load, wanted in ((0, 4), (2, 2)):
+        found = environment.check_threads(1, 0, Cores(4, 4, 4, None, load), on_gpu=False)
+        assert f"OMP_NUM_THREADS={wanted} " in found.says
+    assert environment.check_threads(1, 0, Cores(4, 4, 4, None, 3.0), on_gpu=False).level == "ok"
+    busy = replace(situation(run, cores=4, on_gpu=False), cores=Cores(4, 4, 4, None, 3.0))
+    rates = Rates(step=10, loader=100)
+    assert "OMP_NUM_THREADS" not in advise(STEP, rates, reading(), busy)
+    assert "--workers" not in advise(STEP, Rates(step=10, loader=20, beside=False), reading(), busy)
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ class Situation:
     @property
     def spare_cores(self) -> int:
         """For data workers: a GPU's host needs one core, a processor's threads theirs."""
-        return max(0, self.cores.usable - (1 if self.on_gpu else self.threads))
+        return max(0, self.cores.usable - self.cores.busy - (1 if self.on_gpu else self.threads))
 
 
 def advise(binds: str, rates: Rates, reading: Reading | None, situation: Situation) -> str:
@@ -94,7 +94,7 @@ def advise_step(rates: Rates, situation: Situation) -> str:
         found.append("pretrain.precision: bf16, native here (another run, by its settings)")
     if rates.loader and not rates.beside and situation.spare_cores and rates.loader < WAITING * rates.step:
         found.append("--workers 1, so that no step waits for its data")
-    elif not situation.on_gpu and situation.threads < cores.computing - machine.workers:
-        found.append(f"OMP_NUM_THREADS={cores.computing - machine.workers}")
+    elif not situation.on_gpu and situation.threads < cores.left - machine.workers:
+        found.append(f"OMP_NUM_THREADS={cores.left - machine.workers}")
     found.append("more GPUs" if situation.on_gpu else "a GPU")
     return "; ".join(found)

@@ -30,6 +30,7 @@ def look_around(
         *check_gpus(),
         check_bf16(precision, device),
         check_cores(cores),
+        *check_load(cores),
         check_threads(torch.get_num_threads(), workers, cores, device.type == "cuda"),
         ok("memory", f"{size(available_memory())} free"),
         check_shared_memory(workers, batch_bytes),
@@ -102,9 +103,24 @@ def check_cores(cores: Cores) -> Finding:
     return ok("cores", says)
 
 
+def check_load(cores: Cores) -> list[Finding]:
+    """Whether other work takes cores: then what is measured here is what it leaves, not the machine."""
+    if not cores.busy:
+        return []
+    says = f"other work uses {cores.busy} of your {cores.usable} core(s)"
+    return [
+        warning(
+            "load",
+            f"{says}: these times are not the machine's; measure again without it "
+            f"(load of the last minute: {cores.load:.1f})",
+        )
+    ]
+
+
 def check_threads(threads: int, workers: int, cores: Cores, on_gpu: bool) -> Finding:
     """Whether threads and data workers fill the cores, and no more than that."""
     usable, wanted = cores.usable, max(1, cores.computing - workers)
+    idle = cores.left - workers - threads  # more threads than these would take turns with other work
     says = f"{threads} thread(s) and {workers} data worker(s) on {usable} core(s)"
     if on_gpu:
         if workers > usable:
@@ -112,11 +128,11 @@ def check_threads(threads: int, workers: int, cores: Cores, on_gpu: bool) -> Fin
         return ok("threads", says)
     if threads > max(1, usable - workers):
         return warning("threads", f"{says}: they wait for each other; OMP_NUM_THREADS={wanted}")
-    if threads < wanted:
+    if idle > 0:
         return warning(
             "threads",
-            f"{says}: {wanted - threads} would stand idle; OMP_NUM_THREADS={wanted} "
-            f"(in the workflow: set-threads pretrain={cores.computing} in the profile)",
+            f"{says}: {idle} would stand idle; OMP_NUM_THREADS={threads + idle} "
+            f"(in the workflow: set-threads pretrain={cores.left} in the profile)",
         )
     return ok("threads", says)
 

@@ -18,6 +18,8 @@ class Cores:
     """Of the allowed ones, those with units of their own: hardware threads share them."""
     quota: float | None
     """Cores' worth of time by the control group; None without a limit."""
+    load: float = 0.0
+    """Processes of the whole machine that ran or waited to run, in the mean of the minute before."""
 
     @property
     def usable(self) -> int:
@@ -29,6 +31,16 @@ class Cores:
         """Cores that matrix products can fill: two hardware threads of a core are no faster than one."""
         return self.within_quota(self.physical)
 
+    @property
+    def busy(self) -> int:
+        """Of the usable cores, those that other work takes: it has those that are not ours first."""
+        return min(self.usable, max(0, round(self.load - (self.machine - self.usable))))
+
+    @property
+    def left(self) -> int:
+        """Of the computing cores, those that other work leaves, at least one."""
+        return max(1, self.computing - self.busy)
+
     def within_quota(self, cores: int) -> int:
         """At most the quota, at least one."""
         return max(1, cores if self.quota is None else min(cores, int(self.quota)))
@@ -38,7 +50,8 @@ def find_cores() -> Cores:
     """The cores of this process."""
     machine = os.cpu_count() or 1
     allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(machine))
-    return Cores(machine, len(allowed), count_physical(allowed), cpu_quota())
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    return Cores(machine, len(allowed), count_physical(allowed), cpu_quota(), load)
 
 
 def count_physical(cpus: set[int], root: Path = Path("/sys/devices/system/cpu")) -> int:

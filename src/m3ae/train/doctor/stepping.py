@@ -15,7 +15,9 @@ from m3ae.train.doctor.trial import Trial
 
 WARM_UP = 2  # steps: memory, kernels, compilation
 STEPS = 3  # that a processor takes at least in about the time that it is given
+PROBES = 3  # steps of a size that is probed, at most
 FEW = 4  # samples of each kind; with fewer, the update would weigh too much
+MORE = 4  # times as many in the larger of two probes
 
 
 @dataclass(frozen=True)
@@ -64,14 +66,31 @@ def step_on(trial: Trial, plan: Plan) -> None:
 
 
 def affordable(trial: Trial, plan: Plan, seconds: float) -> Plan:
-    """The plan, with fewer or smaller passes where a step would take a processor too long to be timed."""
+    """The plan, with fewer or smaller passes where a step would take a processor too long to be timed.
+
+    A step takes some time whatever it holds, on a busy machine most of it, as its threads wait for each other
+    at every operation: so two sizes are probed, and the line through them says what a larger one takes.
+    """
     least = min(plan.samples, FEW * smallest_step(trial.mixture))
-    few = Plan(least, 1)
-    step_on(trial, few)  # the first one makes the optimiser's moments
-    speed = measure(lambda: stepped(trial, few), trial.wait, 0)
-    total = max(least, int(speed.samples_per_s * seconds / STEPS))
+    more = min(plan.samples, MORE * least)
+    step_on(trial, Plan(least, 1))  # the first one makes the optimiser's moments
+    short, longer = (fastest(trial, Plan(size, 1), seconds) for size in (least, more))
+    per_sample = max((longer - short) / (more - least), 1e-9) if more > least else short / least
+    room = max(seconds / STEPS, 2 * short) - short
+    total = least + min(int(room / per_sample), plan.samples * plan.passes)
     samples = min(plan.samples, total)
     return Plan(samples, max(1, min(plan.passes, total // samples)))
+
+
+def fastest(trial: Trial, plan: Plan, seconds: float) -> float:
+    """Seconds of the fastest of a few steps: other work makes some of them many times slower."""
+    best, spent = math.inf, 0.0
+    for _ in range(PROBES):
+        took = measure(lambda: stepped(trial, plan), trial.wait, 0).seconds
+        best, spent = min(best, took), spent + took
+        if spent > seconds:
+            break
+    return best
 
 
 def stepped(trial: Trial, plan: Plan) -> int:
