@@ -76,8 +76,9 @@ def test_the_whole_paper_can_be_planned_for_the_cluster(tmp_path):
     )
     assert code == 0, text
     jobs = dict(re.findall(r"^(\w+) +(\d+)$", text, re.M))
-    assert {rule: jobs[rule] for rule in ("pretrain", "features", "clean")} == {
-        "pretrain": "21",
+    assert {rule: jobs[rule] for rule in ("pretrain", "given_encoder", "features", "clean")} == {
+        "pretrain": "19",
+        "given_encoder": "2",  # DeiT-B's weights, and no training at all
         "features": "17",  # and four with their layers
         "clean": "2",
     }
@@ -86,6 +87,8 @@ def test_the_whole_paper_can_be_planned_for_the_cluster(tmp_path):
         "pretrain", "features", "features_and_layers", "probe", "more_probes", "all_scores", "changed_images",
         "attacks",
     }  # fmt: skip
+    for model in ("supervised-b", "untrained-b"):
+        assert f"Shell command: m3ae pretrain --run paper --model {model} --workers 0 " in text
     line = re.search(r"Shell command: (.* pretrain --run paper --model m3ae-b100 .*)", text)[1]
     assert line.startswith("exec torchrun --standalone --nproc-per-node=8 ")
     assert " --no-python -- m3ae pretrain --run paper --model m3ae-b100 --workers 7 --log " in line

@@ -8,6 +8,7 @@ import yaml
 
 from forked import snakemake
 from m3ae.config import load_run
+from m3ae.config.launch import given
 from m3ae.config.printed import figure_models
 from small_project import CHECKOUT, MICRO, make_config
 
@@ -59,8 +60,8 @@ def test_the_whole_of_each_run_can_be_planned(tmp_path, monkeypatch, name, model
     monkeypatch.chdir(tmp_path)
     run = load_run(name)
     rules = planned(tmp_path, "all", "--config", f"run={name}")
-    for rule in ("pretrain", "probe"):
-        assert rules[rule] == len(run.models) == models
+    assert rules["pretrain"] + rules["given_encoder"] == rules["probe"] == len(run.models) == models
+    assert rules["given_encoder"] == len(given(run)) == (2 if name == "paper" else 1)  # `paper` takes DeiT-B
     assert (rules["features"], rules["features_and_layers"]) == (models - 4, 4)
     for rule in ("more_probes", "all_scores", "changed_images", "attacks"):
         assert rules[rule] == 4

@@ -31,6 +31,15 @@ rule pretrain:
         " {params.options} --log {log}"
 
 
+# What a profile gives to `pretrain` (eight GPUs for a day) is for rows that train.
+use rule pretrain as given_encoder with:
+    wildcard_constraints:
+        model="|".join(launch.given(run)) or "-",
+
+
+ruleorder: given_encoder > pretrain
+
+
 rule heldout:
     """Errors on hidden patches and words of held-out pairs, with right and wrong partners."""
     input:

@@ -9,6 +9,8 @@ import shlex
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from m3ae.config.rows import taken_weights
+from m3ae.config.run import Run
 from m3ae.errors import UserError
 
 RESTARTS = 3
@@ -42,6 +44,12 @@ class Devices:
     def per_node(self) -> int:
         """Processes on each node: one for each device."""
         return max(1, self.gpu // self.nodes)
+
+
+def given(run: Run) -> list[str]:
+    """The models whose encoder is there at once, untrained or with published weights, and needs no device."""
+    rows = {name: run.model(name) for name in run.models}
+    return [name for name, row in rows.items() if row.epochs == 0 or taken_weights(run.settings, row)]
 
 
 def command(wildcards: Any, resources: Resources, threads: int) -> str:
