@@ -7,10 +7,12 @@ import jsonschema
 import pytest
 import yaml
 
+from forked import snakemake
 from m3ae.config import load_run
 from m3ae.config.schema import SCHEMA, schema_text
 from m3ae.errors import UserError
 from small_project import CHECKOUT, make_config
+from test_workflow import copy_project
 
 RUNS = ["tiny", "photos", "paper"]
 
@@ -260,3 +262,25 @@ def test_an_identity_holds_what_its_stage_depends_on_and_nothing_else(in_project
     assert "checkpoint_minutes" not in pretrain["recipe"]
     assert "probe" not in json.dumps(pretrain)
     assert run.stage("probe") == run.stage("probe", "m3ae-b100")
+
+
+@pytest.mark.parametrize("name", [None, "", 7, 1e5, True, "../config/tiny", "a/b", ".tiny", "a b", "tiny\n"])
+def test_a_run_whose_name_is_no_word_is_one_clear_line(in_project, name):
+    with pytest.raises(UserError, match=r"^run .*: expected the name of a file in config/ .* such as tiny$"):
+        load_run(name)
+
+
+@pytest.mark.parametrize("given", ["run=", "run=7", "run=../config/tiny"])
+def test_the_workflow_says_it_in_one_line_too(tmp_path, given):
+    copy_project(tmp_path)
+    code, text = snakemake(tmp_path, "-n", "--config", given)
+    assert code == 1
+    assert re.search(r"^run .*: expected the name of a file in config/", text, re.M), text
+    assert "Traceback" not in text and "difflib" not in text
+
+
+def test_a_run_may_have_dots_and_digits_in_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_config(tmp_path)
+    (tmp_path / "config/2.lab_b-1.yaml").write_text("extends: micro\n")
+    assert load_run("2.lab_b-1").settings == load_run("micro").settings

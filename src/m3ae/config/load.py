@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,6 +14,7 @@ from m3ae.config.run import Run
 from m3ae.errors import UserError
 
 CONFIG_PATH = "M3AE_CONFIG_PATH"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 SOURCE_KINDS = ("tsv", "webdataset", "folder", "hdf5", "flickr8k", "toy")  # pydantic puts them into its paths
 
 
@@ -33,7 +35,12 @@ def load_run(name: str) -> Run:
 
 
 def find_run(name: str) -> Path:
-    """The file of a run."""
+    """The file of a run. Raises UserError, one line, if ``name`` cannot be that of a folder."""
+    if not isinstance(name, str) or not NAME.fullmatch(name):  # `--config run=7` is a number
+        raise UserError(
+            f"run {name!r}: expected the name of a file in config/ without its ending, of letters, digits, "
+            "'_', '.' and '-', such as tiny"
+        )
     folders = [Path("config"), *map(Path, filter(None, os.environ.get(CONFIG_PATH, "").split(":")))]
     candidates = [folder / f"{name}.yaml" for folder in folders]
     for path in candidates:
@@ -49,8 +56,8 @@ def find_run(name: str) -> Path:
 def read_layers(name: str) -> list[tuple[Path, dict[str, Any]]]:
     """The YAML of ``name`` and of the runs that it extends, the most specific first."""
     layers: list[tuple[Path, dict[str, Any]]] = []
-    base: str | None = name
-    while base is not None:
+    base = name
+    while True:
         path = find_run(base)
         if path in [seen for seen, _ in layers]:
             raise UserError(f"{path}: extends: the chain of runs comes back to {base!r}; cut it")
@@ -59,7 +66,8 @@ def read_layers(name: str) -> list[tuple[Path, dict[str, Any]]]:
         if base is not None and not isinstance(base, str):
             raise UserError(f"{path}: extends: expected the name of a run, got {base!r}")
         layers.append((path, layer))
-    return layers
+        if base is None:
+            return layers
 
 
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
