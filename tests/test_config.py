@@ -73,6 +73,18 @@ MISTAKES = {
         {"pretrain": {"base_lr": "2e-4"}},
         r"^config/micro\.yaml: pretrain\.base_lr: .*'2e-4' \(str\); YAML reads it as text, write 2\.0e-4",
     ),
+    "a whole number in quotes": (
+        {"batch_size": "64"},
+        r"^config/micro\.yaml: batch_size: .*integer, got '64' \(str\); YAML reads it as text, write 64$",
+    ),
+    "a whole number with an exponent": (
+        {"batch_size": "1e3"},
+        r"batch_size: .*integer, got '1e3' \(str\); YAML reads it as text, write 1000$",
+    ),
+    "a text that is no whole number": (
+        {"batch_size": "2.5"},
+        r"batch_size: .*integer, got '2\.5' \(str\)$",
+    ),
     "a wrong type": (
         {"batch_size": "many"},
         r"^config/micro\.yaml: batch_size: .*integer, got 'many' \(str\)$",

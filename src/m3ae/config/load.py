@@ -146,17 +146,19 @@ def reason(finding: Any, keys: list[str]) -> str:
         message = f"expected keys with values ({', '.join(fields_at(keys))})"
     hint = ""
     if isinstance(value, str) and kind in ("float_type", "int_type"):
-        hint = number_hint(value)
+        hint = number_hint(value, whole=kind == "int_type")
     expected = message[0].lower() + message[1:]
     return f"{expected.replace('input should be', 'expected')}, got {value!r} ({type(value).__name__}){hint}"
 
 
-def number_hint(text: str) -> str:
-    """YAML 1.1 reads ``2e-4`` as text: say how to write it."""
+def number_hint(text: str, whole: bool) -> str:
+    """YAML 1.1 reads ``2e-4`` as text, and what stands in quotes: say how to write the number."""
     try:
         number = float(text)
     except ValueError:
         return ""
+    if whole:
+        return f"; YAML reads it as text, write {int(number)}" if number.is_integer() else ""
     mantissa, _, exponent = text.lower().partition("e")
     dotted = mantissa if "." in mantissa else f"{mantissa}.0"
     sign = exponent if exponent[:1] in "+-" else f"+{exponent}"
