@@ -4,6 +4,7 @@ import hashlib
 import json
 import subprocess
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -40,10 +41,25 @@ def test_a_record_comes_back_as_it_was(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "{}", "not json", '{"run": "tiny"'])
-def test_a_broken_record_is_named_in_one_line(tmp_path, text):
-    path = tmp_path / "a.json"
+def test_a_broken_record_is_named_in_one_line(tmp_path, monkeypatch, text):
+    monkeypatch.chdir(tmp_path)
+    path = Path("results/tiny/m/a.json")
+    path.parent.mkdir(parents=True)
     path.write_text(text)
-    with pytest.raises(UserError, match=r"a\.json: not a record \(.*\); remove it and run again"):
+    for given in (path, path.absolute()):
+        with pytest.raises(UserError, match=r"a\.json: not a record \(.*\); remove it and run again$"):
+            read_record(given)
+
+
+@pytest.mark.parametrize("name", ["README.md", "src/results/a.json", "results.json"])
+def test_a_file_that_is_no_result_is_never_to_be_removed(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    path = Path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("mine")
+    with pytest.raises(
+        UserError, match=r": not a record \(.*\); expected a record, results/RUN/MODEL/\*\.json$"
+    ):
         read_record(path)
 
 

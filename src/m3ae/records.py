@@ -109,7 +109,9 @@ def read_record(path: Path) -> Record:
         raise UserError(f"{path}: no such record; the workflow makes it: snakemake {path}") from None
     except ValueError as error:
         found = first_finding(error) if isinstance(error, ValidationError) else error
-        raise UserError(f"{path}: not a record ({found}); remove it and run again") from None
+        is_ours = path.absolute().is_relative_to(Path("results").absolute())
+        cure = "remove it and run again" if is_ours else "expected a record, results/RUN/MODEL/*.json"
+        raise UserError(f"{path}: not a record ({found}); {cure}") from None
     if stated != (found := content_hash(content)):
         raise UserError(
             f"{path}: was edited: expected content of {HASH} {stated or '(none is stated)'}, got {found}; "
