@@ -69,11 +69,16 @@ def submit(folder, slurm, **environment):
     return snakemake(folder, *arguments, env=slurm.environment(**environment))
 
 
-def test_the_whole_paper_can_be_planned_for_the_cluster(tmp_path):
+def documented_plan():
+    """The arguments of the guide's dry run, with the profile that it copies."""
+    guide = (CHECKOUT / "docs/cluster.md").read_text()
+    (line,) = re.findall(r"^snakemake (-n .*?) +#", guide, re.M)
+    return line.replace("profiles/mine", "profiles/slurm").split()
+
+
+def test_the_whole_paper_can_be_planned_for_the_cluster_as_the_guide_says(tmp_path):
     copy_project(tmp_path)
-    code, text = snakemake(
-        tmp_path, "-n", "all", "--config", "run=paper", "--workflow-profile", "profiles/slurm", "--cores=64"
-    )
+    code, text = snakemake(tmp_path, *documented_plan())
     assert code == 0, text
     jobs = dict(re.findall(r"^(\w+) +(\d+)$", text, re.M))
     assert {rule: jobs[rule] for rule in ("pretrain", "given_encoder", "features", "clean")} == {
