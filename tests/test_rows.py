@@ -8,6 +8,7 @@ from m3ae.config import load_run
 from m3ae.config.printed import as_printed, figure_rows, printed_models
 from m3ae.errors import UserError
 from m3ae.report import figure3, figure4, figure5, style
+from m3ae.report.cells import figure_cells
 from m3ae.report.describe import describe
 from m3ae.report.orderings import orderings
 from m3ae.report.paper import TITLES
@@ -92,6 +93,17 @@ def test_a_line_that_is_wrong_is_the_only_finding(own, rows):
 def test_a_row_with_text_that_the_run_does_not_have_is_refused(own):
     with pytest.raises(UserError, match=r"mixture\.texts: expected 0 without data\.texts, got 0\.25"):
         own({"m3ae-h50": {**LARGER, "texts": 0.25}})
+
+
+def test_an_own_row_has_the_name_that_the_guide_gives_to_it(own):
+    """Figure 4 names its panels where it prints them; an own row stands in one, and needs no panel."""
+    guide = (CHECKOUT / "docs/report.md").read_text()
+    rows = {"figure3": {**B100, "paired_share": 0.5}, "figure4": {**L50, "epochs": 4.0}}
+    rows["figure5"] = {**L50, "text_mask_ratio": 0.6}
+    run = own({f"new-{figure}": row for figure, row in rows.items()})
+    for figure in rows:
+        assert f"{figure}.new-{figure}" in {cell.name for cell in figure_cells(run, figure)}
+        assert f"`{figure}.MODEL`" in guide
 
 
 # --- which figure shows a row that the paper does not print ---
