@@ -169,3 +169,8 @@ def test_no_stage_reads_an_encoder_without_its_hash(path):
     """An encoder that was swapped would be measured under the hash of another."""
     called = {name for name, _ in calls_in(path)}
     assert not called & {"load_encoder", "load_clip", "load_whole"} or "checked_weights" in called
+
+
+@pytest.mark.parametrize("path", ["build/lib/m3ae/x.py", "dist/m3ae-1.whl", "src/m3ae.egg-info/PKG-INFO"])
+def test_what_a_packager_builds_is_not_seen_by_git(path):
+    assert subprocess.run(["git", "check-ignore", "-q", path], cwd=CHECKOUT, check=False).returncode == 0
