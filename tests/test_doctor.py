@@ -174,6 +174,37 @@ def test_too_little_memory_is_refused_with_the_batch_that_fits(run, monkeypatch)
     assert finding(found, "memory of a step")["level"] == "ok"
 
 
+TEXTS = {"mixture": {"pairs": 0.3, "images": 0.0, "texts": 0.7}}
+"""Of 11 samples 3 pairs and 8 passages: each of three passes has an image, and up to 3 passages."""
+
+
+@pytest.fixture
+def text_heavy(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return make_stream_project(tmp_path, **TEXTS)
+
+
+@pytest.mark.parametrize("room", [3, 4, 6])
+def test_a_device_batch_that_is_advised_is_one_that_training_takes(text_heavy, monkeypatch, room):
+    one = Trial(text_heavy, MODEL, Stream(text_heavy, MODEL).tokens.vocab_size, Machine())
+    memory = measure_memory(one)
+    free = math.ceil((memory.needed(room) + memory.per_sample / 2) / USED)
+    monkeypatch.setattr(examine, "available_memory", lambda: free)
+    says = finding(ask(code=1), "memory of a step")["says"]
+    if room < 4:
+        assert "not even the smallest pass fits" in says
+    else:
+        one.check_passes(int(re.search(r"--device-batch (\d+) fits", says)[1]))
+
+
+def test_a_device_batch_that_training_refuses_is_an_error(text_heavy):
+    """The same line, as the training's own."""
+    line = finding(ask("--device-batch", "3", code=1), "device batch")
+    assert line["level"] == "error"
+    assert "--device-batch: expected at least 4, since every pass has an image" in line["says"]
+    assert not [line for line in ask("--device-batch", "4")["findings"] if line["about"] == "device batch"]
+
+
 def test_a_model_that_does_not_fit_at_all_is_not_built(run, monkeypatch):
     monkeypatch.setattr(examine, "available_memory", lambda: 1000)
     monkeypatch.delattr(examine, "Trial")

@@ -30,7 +30,6 @@ from m3ae.train.doctor.stepping import (
     measure_steps,
     measure_together,
     plan_of,
-    smallest_step,
 )
 from m3ae.train.doctor.synthetic import batch_bytes, caption_lengths
 from m3ae.train.doctor.transfer import Transfer, measure_transfer
@@ -200,8 +199,12 @@ class Doctor:
         free, machine = self.free_memory(), self.machine
         trial = Trial(self.run, self.name, self.vocab_size, Machine(compile=False))
         memory = measure_memory(trial)
-        batch, least = self.settings.batch_size, smallest_step(trial.mixture)
-        plan = plan_of(batch, max(least, machine.device_batch or batch))
+        batch, least = self.settings.batch_size, trial.least_pass
+        try:
+            trial.check_passes(machine.device_batch)
+        except UserError as problem:
+            self.found.findings.append(error("device batch", str(problem)))
+        plan = plan_of(batch, max(least, machine.device_batch or batch), least)
         self.found.room = room = Room(memory, free, batch, plan, machine.recompute)
         if self.device.type == "cuda" or machine.recompute or machine.compile:
             trial = Trial(self.run, self.name, self.vocab_size, machine)

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from m3ae.model.blocks import Block
-from m3ae.train.doctor.stepping import smallest_step
-from m3ae.train.doctor.trial import Trial
+from m3ae.train.doctor.trial import Trial, smallest_step
 from m3ae.train.doctor.units import GIB
 
 STATE_BYTES = 16  # of a parameter: value, gradient and two moments in fp32

@@ -34,11 +34,13 @@ class Room:
 
     def fitting(self, least: int) -> Plan | None:
         """The plan, with smaller passes if need be, by estimate; None if none of ``least`` samples fits."""
-        return plan_of(self.batch, min(self.largest, self.plan.samples)) if self.largest >= least else None
+        if self.largest < least:
+            return None
+        return plan_of(self.batch, min(self.largest, self.plan.samples), least)
 
 
 def judge_room(room: Room, found: Plan | None) -> Finding:
-    """How the plan fits. ``found`` is the one that does; None if none does, not even a sample at a time."""
+    """How the plan fits. ``found`` is the one that does; None if none does, not even the smallest pass."""
     plan = room.plan
     needed = size(room.memory.needed(plan.samples, room.recompute))
     says = f"about {needed} for passes of {plan.samples} samples with full captions, {size(room.free)} free"
@@ -50,7 +52,7 @@ def judge_room(room: Room, found: Plan | None) -> Finding:
     )
     if found is None:
         return error(
-            "memory of a step", f"{says}: not even a sample at a time fits; use a larger machine{other}"
+            "memory of a step", f"{says}: not even the smallest pass fits; use a larger machine{other}"
         )
     return error(
         "memory of a step",

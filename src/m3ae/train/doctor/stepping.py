@@ -7,11 +7,10 @@ from itertools import islice
 
 import torch
 
-from m3ae.config.training import Mixture
 from m3ae.data.stream.loader import AnyStream, load_steps
 from m3ae.train.doctor.environment import IN_FLIGHT
 from m3ae.train.doctor.timing import Speed, measure
-from m3ae.train.doctor.trial import Trial
+from m3ae.train.doctor.trial import Trial, smallest_step
 
 WARM_UP = 2  # steps: memory, kernels, compilation
 STEPS = 3  # that a processor takes at least in about the time that it is given
@@ -30,15 +29,10 @@ class Plan:
     """Of one step."""
 
 
-def plan_of(batch: int, device_batch: int | None) -> Plan:
-    """The passes of a step of ``batch`` samples, at most ``device_batch`` in each."""
+def plan_of(batch: int, device_batch: int | None, least: int = 1) -> Plan:
+    """The passes of a step of ``batch`` samples: at most ``device_batch`` in each, or ``least``, if more."""
     passes = math.ceil(batch / (device_batch or batch))
-    return Plan(math.ceil(batch / passes), passes)
-
-
-def smallest_step(mixture: Mixture) -> int:
-    """Samples of a step with one sample of each kind."""
-    return sum(weight > 0 for weight in (mixture.pairs, mixture.images, mixture.texts))
+    return Plan(max(least, math.ceil(batch / passes)), passes)
 
 
 def fit_into_memory(trial: Trial, plan: Plan, batch: int) -> Plan | None:
@@ -46,7 +40,7 @@ def fit_into_memory(trial: Trial, plan: Plan, batch: int) -> Plan | None:
 
     Full captions, the most that a pass can hold. Not for processors, which do not say that memory is short.
     """
-    least = smallest_step(trial.mixture)
+    least = trial.least_pass
     while True:
         try:
             step_on(trial, plan)
@@ -54,7 +48,7 @@ def fit_into_memory(trial: Trial, plan: Plan, batch: int) -> Plan | None:
         except torch.cuda.OutOfMemoryError:
             if plan.samples <= least:
                 return None
-            plan = plan_of(batch, max(least, plan.samples // 2))
+            plan = plan_of(batch, max(least, plan.samples // 2), least)
         trial.optimizer.zero_grad()
         torch.cuda.empty_cache()
 

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from m3ae.config.run import Run
+from m3ae.config.training import Mixture
 from m3ae.data.stream.loader import TensorBatch, Tensors
-from m3ae.data.stream.mixture import split_batch
+from m3ae.data.stream.mixture import Counts, split_batch
 from m3ae.model.classifier import Classifier
 from m3ae.train.build import build_model
 from m3ae.train.doctor.synthetic import labelled, synthetic_batch
@@ -16,6 +17,7 @@ from m3ae.train.machine import Machine
 from m3ae.train.method import objective_of
 from m3ae.train.optimizer import make_optimizer
 from m3ae.train.part import Part
+from m3ae.train.passes import Passes, largest_pass, passes_of
 from m3ae.train.precision import autocast, usable_precision
 from m3ae.train.processor import prepare_processor
 from m3ae.train.ranks import Ranks
@@ -44,6 +46,23 @@ class Trial:
     def model(self) -> nn.Module:
         """The model whose steps are timed."""
         return self.spread.objective.model
+
+    def check_passes(self, most: int | None) -> None:
+        """Raise UserError, as a training would, if passes of ``most`` samples cannot each have an image."""
+        passes_of(self.counts, 1, most)
+
+    @property
+    def least_pass(self) -> int:
+        """The smallest --device-batch that a training takes; one sample of each kind at least."""
+        counts = self.counts
+        images = counts.pairs + counts.images
+        passes = Passes(images, min(images, max(counts.texts, 1)))
+        return max(smallest_step(self.mixture), largest_pass(counts, 1, passes))
+
+    @property
+    def counts(self) -> Counts:
+        """What the model reads of a whole step."""
+        return self.spread.objective.read(split_batch(self.settings.batch_size, self.mixture))
 
     def part(self, batch: TensorBatch) -> Part:
         """A made-up batch as one pass takes it, on the device."""
@@ -74,3 +93,8 @@ class Trial:
         """Wait until the device is done."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
+
+
+def smallest_step(mixture: Mixture) -> int:
+    """Samples of a step with one sample of each kind."""
+    return sum(weight > 0 for weight in (mixture.pairs, mixture.images, mixture.texts))
