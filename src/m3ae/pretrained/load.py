@@ -118,7 +118,7 @@ def read_folder(folder: Path, overrides: dict[str, Any]) -> Source:
             tensors |= load_file(file)
         except (SafetensorError, OSError) as error:
             raise UserError(f"{file}: expected whole safetensors, got something else ({error})") from None
-    tensors = {name.removeprefix(PREFIX): tensor for name, tensor in tensors.items()}
+    tensors = {name.removeprefix(PREFIX): tensor.float() for name, tensor in tensors.items()}
     view = {"image_mean": list(config.image_mean or []), "image_std": list(config.image_std or [])}
     return Source(architecture, tensors, config.origin or {}, view)
 
