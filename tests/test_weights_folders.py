@@ -46,3 +46,19 @@ def test_a_folder_of_any_precision_is_read_in_fp32(tmp_path, dtype):
     assert run("convert", tmp_path / "folder", tmp_path / "out").exit_code == 0
     assert same(loaded, load_pretrained(tmp_path / "out"))
     assert '"dtype": "float32"' in (tmp_path / "out/config.json").read_text()
+
+
+def test_one_file_saved_over_several_is_the_one_that_is_read(tmp_path):
+    """An earlier save's index and shards may still lie there; transformers prefers the single file too."""
+    from safetensors.torch import save_file
+
+    old, new = made(seed=1), made(seed=2)
+    old.save_pretrained(tmp_path, max_shard_size="50KB")
+    assert (tmp_path / "model.safetensors.index.json").is_file()
+    assert same(old, load_pretrained(tmp_path))
+    save_file(new.state_dict(), tmp_path / "model.safetensors", {"format": "pt"})
+    assert same(new, load_pretrained(tmp_path))
+    for shard in tmp_path.glob("model-*.safetensors"):
+        shard.unlink()
+    assert same(new, load_pretrained(tmp_path))
+    assert "sha256 of model.safetensors" in run("show", tmp_path).output

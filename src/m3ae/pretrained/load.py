@@ -124,12 +124,17 @@ def read_folder(folder: Path, overrides: dict[str, Any]) -> Source:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors of a folder: one, or those that its index names."""
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        names = sorted({Path(str(name)).name for name in read_json(index).get("weight_map", {}).values()})
-        return [folder / name for name in names]
-    return [folder / "model.safetensors"]
+    """The safetensors of a folder: one, or those that its index names.
+
+    Where there are both, an earlier save left its index: the single file counts, as for transformers.
+    """
+    whole, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    if whole.is_file() or not index.is_file():
+        return [whole]
+    names = read_json(index).get("weight_map")
+    if not isinstance(names, dict) or not names:
+        raise UserError(f"{index}: expected weight_map, the file of each tensor, got {str(names)[:60]}")
+    return [folder / name for name in sorted({Path(str(name)).name for name in names.values()})]
 
 
 def read_json(path: Path) -> dict[str, Any]:
