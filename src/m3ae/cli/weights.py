@@ -84,5 +84,8 @@ def parse(settings: tuple[str, ...]) -> dict[str, Any]:
         name, equals, value = text.partition("=")
         if not equals or not name:
             raise UserError(f"--set: expected NAME=VALUE, got {text!r}")
-        parsed[name] = yaml.safe_load(value)
+        try:
+            parsed[name] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise UserError(f"--set: {name}: expected a number, a word or a list, got {value!r}") from None
     return parsed

@@ -66,7 +66,7 @@ def read_authors(path: Path, overrides: dict[str, Any]) -> Source:
         if not reader.is_array(node):
             raise UserError(f"{path}: {name}: expected an array, got {type(node).__name__}")
         tensors[our_name(name, path)] = tensor_of(reader.read(node, name), name)
-    architecture = with_overrides(architecture_of(tensors, variant, overrides, path), overrides)
+    architecture = with_overrides(architecture_of(tensors, variant, overrides, path), overrides, path)
     normalisation = "imagenet" if setting(variant, "image_normalization") == "imagenet" else "cc12m"
     origin = {
         "kind": "authors",

@@ -44,7 +44,7 @@ def read_facebook(path: Path, overrides: dict[str, Any]) -> Source:
     if not architecture.has_decoder:
         tensors.pop("image_mask_token", None)  # of no use without the decoder
     origin = {"kind": "facebook", "source": path.name, "normalisation": "imagenet"}
-    return Source(with_overrides(architecture, overrides), tensors, origin, IMAGENET)
+    return Source(with_overrides(architecture, overrides, path), tensors, origin, IMAGENET)
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

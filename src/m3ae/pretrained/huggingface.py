@@ -1,7 +1,7 @@
 """M3AE as a Hugging Face model: a thin wrapper, in a file of its own since transformers imports slowly."""
 
 import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -9,13 +9,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from m3ae.errors import UserError
 from m3ae.files import write_text
 from m3ae.model.architecture import Architecture
 from m3ae.model.m3ae import M3AE, Image, Padding, Text, fixed_positions
 from m3ae.pretrained.card import README, card, is_ours
 from m3ae.pretrained.facts import CardFacts
 from m3ae.pretrained.processor import M3AEProcessor
-from m3ae.pretrained.source import ALIASES, CC12M
+from m3ae.pretrained.settings import check_settings, check_view, shown
+from m3ae.pretrained.source import ALIASES, CC12M, SETTINGS
 from m3ae.torchvision_ops import make_importable
 
 make_importable()
@@ -80,7 +82,7 @@ class M3AEConfig(PreTrainedConfig):
     @property
     def architecture(self) -> Architecture:
         """The settings that the model itself knows."""
-        return Architecture(**{field.name: getattr(self, field.name) for field in fields(Architecture)})
+        return Architecture(**{name: getattr(self, name) for name in SETTINGS})
 
     @classmethod
     def of(cls, architecture: Architecture, **more: Any) -> "M3AEConfig":
@@ -88,52 +90,12 @@ class M3AEConfig(PreTrainedConfig):
         return cls(**architecture.plain(), **more)
 
 
-MAY_BE_ZERO = ("decoder_width", "decoder_depth", "decoder_num_heads", "vocab_size", "max_tokens")
-
-
 def check_config(config: M3AEConfig) -> None:
-    """Raise ValueError for a model that cannot be."""
-    check_whole_numbers(config)
-    check_channels(config)
-    choices_of = {
-        "gelu": ("tanh", "exact"),
-        "mask_scope": ("sample", "batch"),
-        "positions": ("sincos", "learned"),
-    }
-    for name, choices in choices_of.items():
-        if getattr(config, name) not in choices:
-            raise ValueError(f"{name}: expected {' or '.join(choices)}, got {getattr(config, name)!r}")
-    for prefix in ("", "decoder_"):
-        width, num_heads = getattr(config, f"{prefix}width"), getattr(config, f"{prefix}num_heads")
-        if width and (num_heads < 1 or width % num_heads or width % 4):
-            raise ValueError(
-                f"{prefix}num_heads: expected a divisor of {prefix}width = {width}, itself a multiple of 4, "
-                f"got {num_heads}"
-            )
-    if config.patch_px < 1 or config.image_px % config.patch_px:
-        raise ValueError(
-            f"patch_px: expected a divisor of image_px = {config.image_px}, got {config.patch_px}"
-        )
-    for name in ("image_mask_ratio", "text_mask_ratio"):
-        if not 0 <= getattr(config, name) <= 1:
-            raise ValueError(f"{name}: expected a share from 0 to 1, got {getattr(config, name)}")
-
-
-def check_whole_numbers(config: M3AEConfig) -> None:
-    """Raise ValueError for a count that is none."""
-    for field in fields(Architecture):
-        value, least = getattr(config, field.name), 0 if field.name in MAY_BE_ZERO else 1
-        if field.type is int and (type(value) is not int or value < least):
-            raise ValueError(f"{field.name}: expected a whole number from {least} on, got {value!r}")
-
-
-def check_channels(config: M3AEConfig) -> None:
-    """Raise ValueError unless images can be normalised with the settings."""
-    for name, values in {"image_mean": config.image_mean, "image_std": config.image_std}.items():
-        if len(values or []) != 3:
-            raise ValueError(f"{name}: expected three numbers, one for each of R, G and B, got {values}")
-    if not all(value > 0 for value in config.image_std or []):
-        raise ValueError(f"image_std: expected numbers above 0, got {config.image_std}")
+    """Raise ValueError, one line, for a model that cannot be."""
+    check_settings({name: getattr(config, name) for name in SETTINGS})
+    check_view(config.image_mean, config.image_std)
+    if not isinstance(config.origin, dict):
+        raise UserError(f"origin: expected facts by name, got {shown(config.origin)}")
 
 
 @dataclass

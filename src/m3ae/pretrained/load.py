@@ -72,7 +72,7 @@ def read_file(path: Path, overrides: dict[str, Any]) -> Source:
     if path.suffix == ".safetensors":
         architecture, tensors, origin = read_weights(path)
         origin = origin or {"kind": "ours", "source": path.name, **run_of(path)}
-        return Source(with_overrides(architecture, overrides), tensors, origin, view_of(path, origin))
+        return Source(with_overrides(architecture, overrides, path), tensors, origin, view_of(path, origin))
     if head.startswith(b"PK") or path.suffix in (".pth", ".pt"):
         return read_facebook(path, overrides)
     return read_authors(path, overrides)
@@ -109,9 +109,9 @@ def read_folder(folder: Path, overrides: dict[str, Any]) -> Source:
         raise UserError(f"{folder}: expected a model of type m3ae, got {settings.get('model_type')!r}")
     try:
         config = M3AEConfig.from_dict(settings)
-        architecture = with_overrides(config.architecture, overrides)
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # transformers raises many kinds for settings of its own
         raise UserError(f"{folder}/config.json: {' '.join(str(error).split())[:200]}") from None
+    architecture = with_overrides(config.architecture, overrides, folder)
     tensors: dict[str, Tensor] = {}
     for file in weight_files(folder):
         try:

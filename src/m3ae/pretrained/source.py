@@ -1,7 +1,7 @@
 """What every kind of file is turned into: an architecture, our tensors, and where they came from."""
 
 import difflib
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from m3ae.errors import UserError
 from m3ae.model.architecture import Architecture
 from m3ae.model.m3ae import M3AE
 from m3ae.model.weights import assemble
+from m3ae.pretrained.settings import check_settings
 
 CC12M = {
     "image_mean": [0.5762, 0.5503, 0.5213],
@@ -70,11 +71,18 @@ def heads_of(width: int, setting: str, overrides: dict[str, Any], path: Path | s
             f"{path}: expected {setting}, which the file does not name and no known model of width {width} "
             f"tells; give it: load_pretrained(..., {setting}=...) or --set {setting}=..."
         )
-    if not isinstance(heads, int) or heads < 1 or width % heads:
+    if type(heads) is not int or heads < 1 or width % heads:
         raise UserError(f"{path}: {setting}: expected a divisor of the width {width}, got {heads!r}")
     return heads
 
 
-def with_overrides(architecture: Architecture, overrides: dict[str, Any]) -> Architecture:
-    """The architecture with the settings that a user gave in place of the file's."""
+def with_overrides(architecture: Architecture, overrides: dict[str, Any], path: Path | str) -> Architecture:
+    """The architecture with the settings that a user gave in place of the file's.
+
+    Raises UserError, one line that names ``path``, if no model can have them.
+    """
+    try:
+        check_settings(asdict(architecture) | overrides)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
     return replace(architecture, **overrides)
