@@ -106,3 +106,31 @@ def test_an_index_that_names_no_files_is_named_in_one_line(folder, weight_map):
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
     with pytest.raises(UserError, match=r"index\.json: expected weight_map, the file of each tensor"):
         load_pretrained(folder)
+
+
+def test_a_single_file_keeps_how_images_were_normalised(tmp_path, encoder):
+    """Through folder, file, folder and timm's description; an older file says nothing and is CC12M's."""
+    mean, std = [0.1, 0.2, 0.3], [0.4, 0.5, 0.6]
+    model = load_pretrained(encoder)
+    assert model.config.image_mean == [0.5762, 0.5503, 0.5213]
+    model.config.image_mean, model.config.image_std = mean, std
+    model.save_pretrained(tmp_path / "a")
+    for src, dst in [
+        ("a", "file.safetensors"),
+        ("file.safetensors", "b"),
+        ("file.safetensors", "c.safetensors"),
+    ]:
+        assert run("convert", tmp_path / src, tmp_path / dst).exit_code == 0
+    for name in ("file.safetensors", "b", "c.safetensors"):
+        config = load_pretrained(tmp_path / name).config
+        assert (config.image_mean, config.image_std) == (mean, std)
+        assert not {"image_mean", "image_std"} & config.origin.keys()
+    assert run("export", tmp_path / "file.safetensors", tmp_path / "vit", "--format", "timm").exit_code == 0
+    described = json.loads((tmp_path / "vit/config.json").read_text())["pretrained_cfg"]
+    assert (described["mean"], described["std"]) == (mean, std)
+
+
+def test_a_file_with_an_odd_normalisation_is_named_in_one_line(tmp_path):
+    save_encoder(M3AE(SMALL), tmp_path / "a.safetensors", {"image_mean": "abc", "image_std": [1, 1, 1]})
+    with pytest.raises(UserError, match=r"a\.safetensors: image_mean: expected three numbers"):
+        load_pretrained(tmp_path / "a.safetensors")

@@ -33,7 +33,7 @@ def convert(src: str, dst: Path, overrides: dict[str, Any], tokenizer: Path | No
     source = read_with_hash(src, overrides)
     core = source.core(src)
     if dst.suffix == ".safetensors":
-        save_encoder(core, dst, source.origin)
+        save_encoder(core, dst, source.origin | source.view)  # a single file has no other place for the view
         return
     from m3ae.pretrained.card import README, is_ours
     from m3ae.pretrained.facts import facts_from_records

@@ -14,11 +14,13 @@ from m3ae.model.weights import read_weights
 from m3ae.packing import unpacked
 from m3ae.pretrained.authors import read_authors
 from m3ae.pretrained.facebook import read_facebook
+from m3ae.pretrained.settings import check_view
 from m3ae.pretrained.source import CC12M, IMAGENET, Source, known_settings, with_overrides
 
 if TYPE_CHECKING:
     from m3ae.pretrained.huggingface import M3AEForPreTraining
 
+VIEW = {"image_mean", "image_std"}
 PREFIX = "m3ae."  # of our tensors' names within the Hugging Face class
 FILES = ["*.json", "*.safetensors", "README.md"]
 
@@ -72,7 +74,9 @@ def read_file(path: Path, overrides: dict[str, Any]) -> Source:
     if path.suffix == ".safetensors":
         architecture, tensors, origin = read_weights(path)
         origin = origin or {"kind": "ours", "source": path.name, **run_of(path)}
-        return Source(with_overrides(architecture, overrides, path), tensors, origin, view_of(path, origin))
+        view = view_of(path, origin)
+        origin = {name: value for name, value in origin.items() if name not in view}
+        return Source(with_overrides(architecture, overrides, path), tensors, origin, view)
     if head.startswith(b"PK") or path.suffix in (".pth", ".pt"):
         return read_facebook(path, overrides)
     return read_authors(path, overrides)
@@ -93,11 +97,19 @@ def run_of(encoder: Path) -> dict[str, Any]:
 
 
 def view_of(encoder: Path, origin: dict[str, Any]) -> dict[str, list[float]]:
-    """How images were normalised: as the record beside the weights says, or their origin."""
+    """How images were normalised: as the file itself says, the record beside it, or where it came from."""
     image = record_of(encoder).get("settings", {}).get("image", {})
-    if {"mean", "std"} <= image.keys():
-        return {"image_mean": image["mean"], "image_std": image["std"]}
-    return IMAGENET if origin.get("normalisation") == "imagenet" else CC12M
+    if origin.keys() >= VIEW:
+        view = {name: origin[name] for name in sorted(VIEW)}
+    elif image.keys() >= {"mean", "std"}:
+        view = {"image_mean": image["mean"], "image_std": image["std"]}
+    else:
+        return IMAGENET if origin.get("normalisation") == "imagenet" else CC12M
+    try:
+        check_view(**view)
+    except UserError as error:
+        raise UserError(f"{encoder}: {error}") from None
+    return view
 
 
 def read_folder(folder: Path, overrides: dict[str, Any]) -> Source:
