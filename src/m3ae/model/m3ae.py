@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from m3ae.model.architecture import Architecture
 from m3ae.model.blocks import Transformer, init_linear, init_normal
+from m3ae.model.inputs import check_inputs, check_order
 from m3ae.model.linear import Linear
 from m3ae.model.losses import normalise_patches, patch_error, word_loss
 from m3ae.model.masking import Shuffle, shuffle, take, unshuffle
@@ -278,7 +279,8 @@ class M3AE(nn.Module):
 
         ``image`` is normalised; ``padding`` is True where a word slot is empty. The orders replace the
         random draw: the first ``int(n * (1 - ratio))`` tokens of an order stay visible. With
-        ``predictions=False`` only what the losses need is computed (`losses`).
+        ``predictions=False`` only what the losses need is computed (`losses`). ValueError, one line, for
+        inputs that are none, a ratio outside [0, 1], or an order that is no permutation.
         """
         a = self.architecture
         ratios = (
@@ -286,6 +288,8 @@ class M3AE(nn.Module):
             a.text_mask_ratio if text_mask_ratio is None else text_mask_ratio,
         )
         check_inputs(image, text, padding)
+        check_order("image_order", image_order)
+        check_order("text_order", text_order)
         self.check_decoder()
         if not predictions:
             from m3ae.model.lean import losses_of  # it imports this file
@@ -328,12 +332,3 @@ def fixed_positions(a: Architecture) -> dict[str, Float[Tensor, "tokens dim"]]:
     if a.positions == "learned":
         del positions["image_positions"]
     return positions
-
-
-def check_inputs(image: Image | None, text: Text | None, padding: Padding | None) -> None:
-    """Raise ValueError unless there is something to read, and padding has its text."""
-    if image is None and text is None:
-        raise ValueError("expected an image, a text or both; got neither")
-    if padding is not None and (text is None or padding.shape != text.shape):
-        got = "no text" if text is None else f"a text of shape {tuple(text.shape)}"
-        raise ValueError(f"expected padding in the shape of its text, got {tuple(padding.shape)} and {got}")

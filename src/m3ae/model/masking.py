@@ -9,6 +9,8 @@ from torch import Tensor
 
 def num_visible(tokens: int, ratio: float) -> int:
     """How many of ``tokens`` stay visible: ``int(tokens * (1 - ratio))``, as in the authors' code."""
+    if not 0.0 <= ratio <= 1.0:
+        raise ValueError(f"expected a mask ratio from 0 to 1, got {ratio}")
     return int(tokens * (1.0 - ratio))
 
 
