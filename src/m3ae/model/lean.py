@@ -153,7 +153,7 @@ def decoder_table(model: M3AE, seen: Seen) -> tuple[Tensor, Tensor, int]:
 
 def with_type(model: M3AE, x: Tensor, name: str) -> Tensor:
     """``x`` with its modality's embedding, where the model has any."""
-    return x + model.get_parameter(name) if model.architecture.type_embedding else x
+    return x + getattr(model, name) if model.architecture.type_embedding else x
 
 
 def patch_errors(

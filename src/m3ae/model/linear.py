@@ -32,14 +32,21 @@ def linear(
 
 
 def suits_onednn(x: Tensor, weight: Tensor) -> bool:
-    """Whether this is a large fp32 product on a processor; a compiler chooses for itself."""
+    """Whether this is a large fp32 product on a processor; where a graph is made, it is torch's own."""
     return (
         HAS_ONEDNN
+        and not makes_graph()  # first: a size that a graph leaves open must not be asked
         and x.device.type == "cpu"
         and x.dtype == weight.dtype == torch.float32
         and x.numel() * len(weight) >= LEAST
         and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
+    )
+
+
+def makes_graph() -> bool:
+    """Whether torch compiles, exports, traces, or transforms a function (torch.func): none knows `OneDNN`."""
+    return (
+        torch.compiler.is_compiling() or torch.jit.is_tracing() or torch._C._are_functorch_transforms_active()
     )
 
 

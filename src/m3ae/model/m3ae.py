@@ -143,7 +143,8 @@ class M3AE(nn.Module):
 
     def with_cls(self, parts: list[Tensor]) -> Float[Tensor, "batch tokens dim"]:
         """CLS (no position, no type) in front of the tokens of one or two modalities."""
-        cls = self.cls_token.to(parts[0].dtype).expand(len(parts[0]), 1, -1)
+        batch = parts[0].shape[0]  # not len, which a trace takes for a constant
+        cls = self.cls_token.to(parts[0].dtype).expand(batch, 1, -1)
         return torch.cat([cls, *parts], dim=1)
 
     @staticmethod
@@ -202,13 +203,14 @@ class M3AE(nn.Module):
     ) -> Float[Tensor, "batch tokens dim"]:
         """Visible tokens and mask tokens of a modality in their places, with positions and type."""
         assert shuffled is not None
-        mask_token = self.get_parameter(f"{modality}_mask_token")
+        # Not get_parameter: within torch.func.functional_call parameters may be any tensors.
+        mask_token: Tensor = getattr(self, f"{modality}_mask_token")
         x = unshuffle(self.decoder_embedding(visible), mask_token, shuffled)
         if modality == "image":
             x = x + self.image_positions_for(x.shape[1], "decoder_image_positions")
         else:
             x = x + self.get_buffer("decoder_text_positions")[: x.shape[1]]
-        return x + self.get_parameter(f"decoder_{modality}_type") if self.architecture.type_embedding else x
+        return x + getattr(self, f"decoder_{modality}_type") if self.architecture.type_embedding else x
 
     # ---- losses --------------------------------------------------------------------------------------------
 
