@@ -73,9 +73,16 @@ def read_weights(path: Path) -> tuple[Architecture, dict[str, Tensor], dict[str,
 def read_beside(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """What a baseline's file has beside its encoder: the facts, and the tensors by their own names (fp32)."""
     with safe_open(path, framework="pt") as file:
-        facts = json.loads(file.metadata()["architecture"]).get("beside", {})
         names = [name for name in file.keys() if name.startswith(BESIDE)]  # noqa: SIM118
-        return facts, {name.removeprefix(BESIDE): file.get_tensor(name).float() for name in names}
+        tensors = {name.removeprefix(BESIDE): file.get_tensor(name).float() for name in names}
+    return facts_beside(path), tensors
+
+
+def facts_beside(path: Path) -> dict[str, Any]:
+    """The facts of what a baseline's file has beside its encoder, `method` among them; else empty."""
+    with safe_open(path, framework="pt") as file:
+        facts = json.loads(file.metadata()["architecture"]).get("beside")
+    return facts if isinstance(facts, dict) else {}
 
 
 def assemble(architecture: Architecture, tensors: dict[str, Tensor], path: Path | str) -> M3AE:

@@ -7,11 +7,11 @@ from typing import Any
 from tabulate import tabulate
 
 from m3ae.pretrained.facts import CardFacts, flat
+from m3ae.pretrained.methods import Method, method_of
 from m3ae.records import Record
 
 README = "README.md"
 MARK = "<!-- Written by m3ae at every save. Without this line the card is yours and stays as it is. -->"
-M3AE_PAPER = "Geng et al. 2022, arXiv 2205.14204"
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,8 @@ class Kind:
     licence: str
     """As the hub spells it."""
     about_licence: str
-    paper: str = M3AE_PAPER
+    paper: str = ""
+    """Where it is not that of the method."""
     data: str = "-"
 
 
@@ -71,14 +72,15 @@ def card(config: dict[str, Any], num_parameters: int, facts: CardFacts | None = 
     """The model card (Markdown) of a model with this configuration; "-" where nothing is known."""
     origin = config.get("origin") or {}
     kind = KINDS.get(str(origin.get("kind")), UNKNOWN)
-    method = "M3AE" if config["vocab_size"] else "MAE"
+    method = method_of(origin, bool(config["vocab_size"]))
     data = table(facts.data) if facts and facts.data else kind.data
     parts = [
         front_matter(kind, method),
         MARK,
-        f"# {facts.model if facts else method}",
+        f"# {facts.model if facts else method.name}",
         f"**{facts.banner}**" if facts and facts.banner else "",
-        f"{kind.made} Paper: {kind.paper}.",
+        f"{kind.made} Method: {method.name}. Paper: {kind.paper or method.paper}.",
+        f"Not converted: {method.left_out}." if method.left_out else "",
         "## Use\n\n" + USE,
         "## Model\n\n" + table({"parameters": f"{num_parameters:,}", **{n: config.get(n) for n in SETTINGS}}),
         "## Where the weights came from\n\n" + table(dict(sorted(origin.items()))),
@@ -103,11 +105,10 @@ tokens = model.encode(**inputs)  # (1, 1 + patches, width), CLS first
 After `import m3ae.pretrained.huggingface`, `transformers.AutoModel.from_pretrained("FOLDER")` works too."""
 
 
-def front_matter(kind: Kind, method: str) -> str:
+def front_matter(kind: Kind, method: Method) -> str:
     """What the hub reads."""
-    tags = ["masked-autoencoder", "vision" if method == "MAE" else "vision-language"]
-    lines = ["---", f"license: {kind.licence}", "library_name: m3ae", "tags:", *(f"- {tag}" for tag in tags)]
-    return "\n".join([*lines, "---"])
+    tags = [f"- {tag}" for tag in method.tags]
+    return "\n".join(["---", f"license: {kind.licence}", "library_name: m3ae", "tags:", *tags, "---"])
 
 
 def recipe(facts: CardFacts) -> str:

@@ -7,6 +7,7 @@ from tabulate import tabulate
 
 from m3ae.files import sha256_of
 from m3ae.pretrained.load import read_source, weight_files
+from m3ae.pretrained.methods import method_of
 from m3ae.pretrained.source import Source
 
 KINDS = {
@@ -33,8 +34,10 @@ def model_rows(source: Source) -> list[tuple[str, Any]]:
     a = source.architecture
     counts = {name: tensor.numel() for name, tensor in source.tensors.items()}
     encoder = sum(count for name, count in counts.items() if name.startswith(ENCODER))
+    method = method_of(source.origin, a.has_text)
     rows: list[tuple[str, Any]] = [
-        ("model", ("M3AE" if a.has_text else "MAE") + ("" if a.has_decoder else ", encoder alone")),
+        ("model", method.name + ("" if a.has_decoder else ", encoder alone")),
+        *([("not converted", method.left_out)] if method.left_out else []),
         ("encoder", f"{a.width} x {a.depth} x {a.num_heads} (width x depth x heads)"),
     ]
     if a.has_decoder:

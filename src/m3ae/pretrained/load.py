@@ -10,10 +10,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from m3ae.errors import UserError
-from m3ae.model.weights import read_weights
+from m3ae.model.weights import facts_beside, read_weights
 from m3ae.packing import unpacked
 from m3ae.pretrained.authors import read_authors
 from m3ae.pretrained.facebook import read_facebook
+from m3ae.pretrained.methods import baseline_of
 from m3ae.pretrained.settings import check_view
 from m3ae.pretrained.source import CC12M, IMAGENET, Source, known_settings, with_overrides
 
@@ -74,6 +75,8 @@ def read_file(path: Path, overrides: dict[str, Any]) -> Source:
     if path.suffix == ".safetensors":
         architecture, tensors, origin = read_weights(path)
         origin = origin or {"kind": "ours", "source": path.name, **run_of(path)}
+        recorded = record_of(path).get("settings", {}).get("method")
+        origin = origin | baseline_of(origin, facts_beside(path).get("method"), recorded)
         view = view_of(path, origin)
         origin = {name: value for name, value in origin.items() if name not in view}
         return Source(with_overrides(architecture, overrides, path), tensors, origin, view)
