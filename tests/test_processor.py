@@ -166,3 +166,62 @@ def test_a_broken_tokenizer_is_named_in_one_line(tmp_path):
         processor(tokenizer=tmp_path / "tokenizer.json")
     with pytest.raises(ValueError, match="resize_px: expected at least size_px = 4, got 3"):
         processor(resize_px=3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"image_mean": "abc"}, "image_mean: expected three numbers"),
+        ({"image_std": ["1", "2", "3"]}, "image_std: expected three numbers"),
+        ({"image_std": [1, 0, 1]}, "image_std: expected numbers above 0"),
+        ({"size_px": "4"}, "size_px: expected a whole number from 1 on, got '4'"),
+        ({"max_tokens": 4.0}, "max_tokens: expected a whole number from 0 on, got 4.0"),
+    ],
+)
+def test_settings_that_no_processor_can_have_are_refused_in_one_line(tmp_path, settings, said):
+    with pytest.raises(ValueError, match=said):
+        processor(**settings)
+    processor().save_pretrained(tmp_path)
+    path = tmp_path / "processor_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | settings))
+    with pytest.raises(ValueError, match=said) as caught:
+        M3AEProcessor.from_pretrained(tmp_path)
+    assert str(caught.value).startswith(str(path))
+
+
+def test_a_hub_id_gives_the_processor_as_it_gives_the_model(tmp_path, monkeypatch):
+    import huggingface_hub
+
+    processor().save_pretrained(tmp_path)
+    asked = []
+
+    def snapshot(hub_id, allow_patterns, **options):
+        asked.append((hub_id, allow_patterns, options))
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    loaded = M3AEProcessor.from_pretrained("owner/name", revision="v1", token=None, trust_remote_code=True)
+    assert loaded.settings() == processor().settings()
+    assert loaded(text="dog")["text"].tolist() == [[4, 0, 0, 0]]
+    assert asked == [("owner/name", ["processor_config.json", "tokenizer.json"], {"revision": "v1"})]
+
+
+def test_a_hub_that_does_not_answer_is_named_in_one_line(monkeypatch):
+    import huggingface_hub
+
+    def offline(*_, **__):
+        raise ConnectionError("no network\nat all")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
+    with pytest.raises(
+        ValueError, match="owner/name: no such file or folder here, and the Hugging"
+    ) as caught:
+        M3AEProcessor.from_pretrained("owner/name")
+    assert "\n" not in str(caught.value)
+
+
+def test_torchs_tensors_can_be_asked_for_and_no_others():
+    plain, asked = (processor()(text="a dog", **more) for more in ({}, {"return_tensors": "pt"}))
+    assert all(torch.equal(plain[name], asked[name]) for name in plain)
+    with pytest.raises(ValueError, match="return_tensors: expected 'pt', torch's tensors, or None, got 'np'"):
+        processor()(text="a dog", return_tensors="np")

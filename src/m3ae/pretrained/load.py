@@ -14,6 +14,7 @@ from m3ae.model.weights import facts_beside, read_weights
 from m3ae.packing import unpacked
 from m3ae.pretrained.authors import read_authors
 from m3ae.pretrained.facebook import read_facebook
+from m3ae.pretrained.hub import download, is_hub_id
 from m3ae.pretrained.methods import baseline_of
 from m3ae.pretrained.settings import check_view
 from m3ae.pretrained.source import CC12M, IMAGENET, Source, known_settings, with_overrides
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 VIEW = {"image_mean", "image_std"}
 PREFIX = "m3ae."  # of our tensors' names within the Hugging Face class
-FILES = ["*.json", "*.safetensors", "README.md"]
 
 # What people save under the name of the weights they wanted.
 IMPOSTORS = [
@@ -60,7 +60,7 @@ def read_source(path_or_hub_id: str | Path, overrides: dict[str, Any] | None = N
         return read_folder(path, overrides)
     if path.is_file():
         return read_file(path, overrides)
-    if re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", str(path_or_hub_id)) and path.suffix not in (".pkl", ".pth"):
+    if is_hub_id(path_or_hub_id) and path.suffix not in (".pkl", ".pth"):
         return read_folder(download(str(path_or_hub_id)), overrides)
     raise UserError(f"{path}: no such file or folder, and not a hub id (owner/name)")
 
@@ -163,16 +163,3 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected a JSON object, got {type(content).__name__}")
     return content
-
-
-def download(hub_id: str) -> Path:
-    """The folder of a model of the Hugging Face hub, from the cache where it is there."""
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(hub_id, allow_patterns=FILES))
-    except Exception as error:  # offline, unknown, private: each library version has its own kinds
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(
-            f"{hub_id}: no such file or folder here, and the Hugging Face hub does not give it ({reason})"
-        ) from None

@@ -13,6 +13,8 @@ from torch import Tensor
 from m3ae.data.images import normalise, view
 from m3ae.errors import UserError
 from m3ae.files import write_text
+from m3ae.pretrained.hub import OPTIONS, download, is_hub_id
+from m3ae.pretrained.settings import check_count, check_view
 
 if TYPE_CHECKING:
     from m3ae.pretrained.huggingface import M3AEConfig
@@ -33,10 +35,13 @@ class M3AEProcessor:
         tokenizer: Tokenizer | Path | str | None = None,
     ) -> None:
         self.size_px, self.resize_px, self.max_tokens = size_px, resize_px or size_px, max_tokens
+        for name, least in (("size_px", 1), ("resize_px", 1), ("max_tokens", 0)):
+            check_count(name, getattr(self, name), least)
         if self.resize_px < size_px:
             raise UserError(f"resize_px: expected at least size_px = {size_px}, got {resize_px}")
         self.image_mean = list(image_mean or (0.5762, 0.5503, 0.5213))  # CC12M's
         self.image_std = list(image_std or (0.3207, 0.3169, 0.3307))
+        check_view(self.image_mean, self.image_std)
         self.tokenizer = None if tokenizer is None else plain_tokenizer(tokenizer)
 
     @classmethod
@@ -67,11 +72,17 @@ class M3AEProcessor:
         self,
         images: Image.Image | list[Image.Image] | None = None,
         text: str | list[str] | None = None,
+        return_tensors: str | None = None,
     ) -> dict[str, Tensor]:
         """The keyword arguments of the model: `image` (B, 3, S, S), `text` and `padding` (B, words).
 
-        Raises ValueError where there is nothing to process, or a text and no tokenizer.
+        They are torch's tensors, with or without ``return_tensors="pt"``. Raises ValueError where there is
+        nothing to process, a text and no tokenizer, or other tensors are asked for.
         """
+        if return_tensors not in (None, "pt"):
+            raise ValueError(
+                f"return_tensors: expected 'pt', torch's tensors, or None, got {return_tensors!r}"
+            )
         if images is None and text is None:
             raise ValueError("expected images, text or both; got neither")
         inputs = {} if images is None else {"image": self.image(images)}
@@ -125,18 +136,22 @@ class M3AEProcessor:
             write_text(Path(folder) / TOKENIZER, self.tokenizer.to_str(pretty=True) + "\n")
 
     @classmethod
-    def from_pretrained(cls, folder: Path | str, **_: Any) -> "M3AEProcessor":
-        """The processor of a folder of `save_pretrained`. Raises UserError, one line, if there is none.
+    def from_pretrained(cls, folder_or_hub_id: Path | str, **options: Any) -> "M3AEProcessor":
+        """The processor of a folder of `save_pretrained` or of a hub id.
 
-        Other keywords are AutoProcessor's, about downloads.
+        ``options`` are those of a download (hub.OPTIONS); AutoProcessor gives others too. Raises UserError,
+        one line, if there is none.
         """
-        path = Path(folder) / SETTINGS
+        folder = Path(folder_or_hub_id)
+        if not folder.exists() and is_hub_id(folder_or_hub_id):
+            asked = {name: options[name] for name in OPTIONS if options.get(name) is not None}
+            folder = download(str(folder_or_hub_id), [SETTINGS, TOKENIZER], **asked)
+        path, words = folder / SETTINGS, folder / TOKENIZER
         try:
             settings = json.loads(path.read_bytes())
             del settings["processor_class"]
-            words = Path(folder) / TOKENIZER
             return cls(**settings, tokenizer=words if words.is_file() else None)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise UserError(f"{path}: no such file; expected a folder made by m3ae weights convert") from None
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{path}: expected the settings of a processor, got {error}") from None

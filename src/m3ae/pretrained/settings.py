@@ -25,9 +25,9 @@ def check_settings(settings: dict[str, Any]) -> None:
 def check_type(name: str, kind: Any, value: Any) -> None:
     """Raise UserError unless ``value`` is of the type that the setting has, exactly: 4.0 and "no" are not."""
     if kind is int:
-        least = 0 if name in MAY_BE_ZERO else 1
-        is_right, expected = type(value) is int and value >= least, f"a whole number from {least} on"
-    elif kind is bool:
+        check_count(name, value, least=0 if name in MAY_BE_ZERO else 1)
+        return
+    if kind is bool:
         is_right, expected = type(value) is bool, "true or false"
     elif kind is float:
         most = 1 if name in SHARES else math.inf
@@ -38,6 +38,12 @@ def check_type(name: str, kind: Any, value: Any) -> None:
         is_right, expected = value in choices, " or ".join(choices)
     if not is_right:
         raise UserError(f"{name}: expected {expected}, got {shown(value)}")
+
+
+def check_count(name: str, value: Any, least: int) -> None:
+    """Raise UserError unless ``value`` is a whole number of at least ``least``."""
+    if type(value) is not int or value < least:
+        raise UserError(f"{name}: expected a whole number from {least} on, got {shown(value)}")
 
 
 def check_stack(prefix: str, width: int, depth: int, num_heads: int) -> None:
