@@ -269,3 +269,30 @@ def test_only_missing_operators_are_declared(tmp_path, line, said):
     code = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n" + FAILING
     result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert result.stdout.strip() == said
+
+
+def test_activations_can_be_recomputed_to_the_same_gradients(pair):
+    """As transformers' trainer asks for it, under the old name and the new one."""
+    model = fresh().train()
+    orders = {"image_order": torch.randperm(16), "text_order": torch.randperm(8)}
+
+    def gradients():
+        model.zero_grad()
+        model(**pair, **orders).loss.backward()
+        return {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
+
+    kept = gradients()
+    assert not model.is_activation_checkpointing
+    with pytest.warns(FutureWarning, match="activation_checkpointing_enable"):
+        model.gradient_checkpointing_enable()
+    assert model.is_activation_checkpointing
+    assert model.m3ae.encoder.recompute
+    assert model.m3ae.decoder.recompute
+    assert same_tensors(kept, gradients())
+    model.activation_checkpointing_disable()
+    assert not model.is_activation_checkpointing
+    model.activation_checkpointing_enable({"use_reentrant": False})
+    assert same_tensors(kept, gradients())
+    for asked in ({"every_n_layers": 2}, {"offload": True}):
+        with pytest.raises(ValueError, match="expected every_n_layers=1 and offload=False"):
+            model.activation_checkpointing_enable(**asked)

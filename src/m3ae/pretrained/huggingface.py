@@ -8,10 +8,12 @@ from typing import Any, ClassVar
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from m3ae.errors import UserError
 from m3ae.files import write_text
 from m3ae.model.architecture import Architecture
+from m3ae.model.blocks import Transformer
 from m3ae.model.m3ae import M3AE, Image, Padding, Text, fixed_positions
 from m3ae.pretrained.card import README, card, is_ours
 from m3ae.pretrained.facts import CardFacts
@@ -119,6 +121,7 @@ class M3AEForPreTraining(PreTrainedModel):
     base_model_prefix = "m3ae"
     main_input_name = "image"
     _no_split_modules = ["Block"]  # noqa: RUF012
+    supports_gradient_checkpointing = True
 
     def __init__(self, config: M3AEConfig) -> None:
         super().__init__(config)
@@ -176,6 +179,27 @@ class M3AEForPreTraining(PreTrainedModel):
         elif isinstance(module, nn.LayerNorm):
             init.ones_(module.weight)
             init.zeros_(module.bias)
+
+    def _set_gradient_checkpointing(
+        self, enable: bool = True, gradient_checkpointing_func: Any = None, every_n_layers: int = 1
+    ) -> None:
+        """What `gradient_checkpointing_enable` and its like call: every block is recomputed, by our own pass.
+
+        Raises ValueError where only some blocks, or their inputs on the host, are asked for.
+        """
+        offload = getattr(gradient_checkpointing_func, "func", checkpoint) is not checkpoint
+        if enable and (every_n_layers != 1 or offload):
+            raise ValueError(
+                "expected every_n_layers=1 and offload=False, of which this model knows no other"
+            )
+        for module in self.modules():
+            if isinstance(module, Transformer):
+                module.recompute = enable
+
+    @property
+    def is_activation_checkpointing(self) -> bool:
+        """Whether blocks are recomputed on the way back."""
+        return any(module.recompute for module in self.modules() if isinstance(module, Transformer))
 
     def save_pretrained(
         self, save_directory: str | os.PathLike, *args: Any, facts: CardFacts | None = None, **kwargs: Any
