@@ -15,7 +15,7 @@ from m3ae.data.source.toy.scenes import Box, draw_scene, paint_and_place
 from m3ae.data.source.toy.write import draw_of
 from m3ae.errors import UserError
 
-SCENE = re.compile(r"/images/\w+/(\d{5})\.jpg$")
+SCENE = re.compile(r"/images/\w+/(\d{5})-[0-9a-f]{8}\.jpg$")
 
 
 class Placed(NamedTuple):

@@ -74,7 +74,7 @@ class PairWriter:
         images.mkdir(parents=True)
         rows: list[Row] = []
         for index in tqdm(range(count), desc=f"{split} scenes", unit=" scenes", disable=None):
-            rows += self.write_scene(images / f"{index:05d}.jpg", pool, draw(index))
+            rows += self.write_scene(images, index, pool, draw(index))
         rows += bad_rows(images, rows, round(count * self.source.bad_share), draw(count))
         order = draw(count + 1).permutation(len(rows))
         prefix = f"{self.host}/images/{split}"
@@ -82,11 +82,16 @@ class PairWriter:
             self.folder / f"{split}.tsv", (Row(f"{prefix}/{rows[i].url}", rows[i].caption) for i in order)
         )
 
-    def write_scene(self, path: Path, pool: Pool, rng: np.random.Generator) -> list[Row]:
-        """Write one image; its rows name the file."""
+    def write_scene(self, images: Path, index: int, pool: Pool, rng: np.random.Generator) -> list[Row]:
+        """Write one image; its rows name the file.
+
+        Another picture has another name: downloads know a picture by its address.
+        """
         scene = draw_scene(rng, pool, may_have_two=True)
-        path.write_bytes(jpeg(paint(scene, rng, self.source.scene_px), self.source.jpeg_quality))
-        return [Row(path.name, caption) for caption in captions_of(scene, rng)]
+        data = jpeg(paint(scene, rng, self.source.scene_px), self.source.jpeg_quality)
+        name = f"{index:05d}-{hashlib.sha256(data).hexdigest()[:8]}.jpg"
+        (images / name).write_bytes(data)
+        return [Row(name, caption) for caption in captions_of(scene, rng)]
 
 
 def captions_of(scene: Scene, rng: np.random.Generator) -> list[str]:
