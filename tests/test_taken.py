@@ -62,6 +62,7 @@ def run(tmp_path, monkeypatch):
         models={NAME: {"epochs": 6.0}},
         architecture={"sizes": {"b": SIZE}, "patch_px": 8},
         supervised={"weights": "a_vit.of_timm"},
+        pretrain={"store": "fp32"},  # features are compared with timm's
     )
     run = load_run("micro")
     listing = run.paths.evalset(run.settings.probe.tasks[0].dataset)
