@@ -121,7 +121,7 @@ def test_nothing_run_gives_empty_cells_and_dashes(run):
     text = (run.paths.reports / "figure3.md").read_text()
     assert text.startswith(f"# {run.settings.banner}\n")
     row = next(line for line in text.splitlines() if line.startswith("| CLIP"))
-    assert [cell.strip() for cell in row.split("|")[6:10]] == ["-", "-", "not run", "-"]
+    assert [cell.strip() for cell in row.split("|")[6:11]] == ["-", "-", "-", "not run", "-"]
 
 
 def test_the_same_records_give_the_same_bytes(run):

@@ -38,10 +38,18 @@ def readable(run: Run, table: pd.DataFrame) -> pd.DataFrame:
             "paper v3": table["paper_v3"].map(percent),
             "ours": table["ours"].map(rounded),
             "interval": [interval(*ends) for ends in zip(table["low"], table["high"], strict=True)],
+            "seeds": [
+                str(len(seeds.split())) if isinstance(seeds, str) else NOTHING for seeds in table["seeds"]
+            ],
             "verdict": [verdict or NOTHING for verdict in table["verdict"]],
             "record": [link(path) for path in table["record"]],
         }
     )
+
+
+def number_of(seeds: object) -> str:
+    """How many seeds the numbers are of."""
+    return str(len(seeds.split())) if isinstance(seeds, str) and seeds else NOTHING
 
 
 def what(run: Run, panel: str, metric: str) -> str:
