@@ -82,7 +82,7 @@ def draw(run: Run, cells: pd.DataFrame, untrained: float | None) -> "Figure":
     names = draw_paper(paper, cells, unnamed=measured if shared else set())
     if untrained is not None:
         ours.axhline(untrained, color=style.COLOURS["untrained"], linewidth=0.8)
-        names.append(annotate(ours, f"untrained {untrained:.1f}", (0.45, untrained), style.GREY))
+        names.append(annotate(ours, f"untrained {rounded(untrained)}", (0.45, untrained), style.GREY))
     names += draw_ours(ours, cells, with_paper=shared)
     if not measured and untrained is None and not shared:
         ours.set_yticks([])  # nothing but "-"
