@@ -42,7 +42,7 @@ def test_declared_artifacts_are_published_encoders():
     declared = yaml.safe_load((CHECKOUT / "dvc.yaml").read_text())["artifacts"]
     for name, artifact in declared.items():
         _, run, model, file = artifact["path"].split("/")
-        assert (name, file) == (f"{model}-{run}", "encoder.safetensors")
+        assert (name, file) == (f"{model}-{run}", "encoder.parquet")
         assert model in load_run(run).models
         published = yaml.safe_load((CHECKOUT / f"results/{run}-encoders.dvc").read_text())["outs"]
         assert artifact["path"] in {out["path"] for out in published}

@@ -85,7 +85,7 @@ def test_a_file_that_is_no_safetensors_is_left_as_it_is(tmp_path):
 def test_every_reader_unpacks_first(encoder):
     expected = load_encoder(encoder).state_dict()
     pack(encoder)
-    for read in (load_encoder, load_pretrained):
+    for read in (load_encoder, load_pretrained, lambda path: load_pretrained(path.with_name(PACKED_ENCODER))):
         encoder.unlink()
         read(encoder)
         assert all(torch.equal(load_encoder(encoder).state_dict()[name], expected[name]) for name in expected)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from m3ae.errors import UserError
 from m3ae.model.weights import facts_beside, read_weights
-from m3ae.packing import unpacked
+from m3ae.packing import ENCODER, PACKED_ENCODER, unpacked
 from m3ae.pretrained.authors import read_authors
 from m3ae.pretrained.facebook import read_facebook
 from m3ae.pretrained.hub import download, is_hub_id
@@ -55,7 +55,8 @@ def load_pretrained(path_or_hub_id: str | Path, **config: Any) -> "M3AEForPreTra
 def read_source(path_or_hub_id: str | Path, overrides: dict[str, Any] | None = None) -> Source:
     """Architecture and tensors, without building a model."""
     overrides = known_settings(overrides or {})
-    path = unpacked(Path(path_or_hub_id))
+    path = Path(path_or_hub_id)
+    path = unpacked(path.with_name(ENCODER) if path.name == PACKED_ENCODER else path)
     if path.is_dir():
         return read_folder(path, overrides)
     if path.is_file():

@@ -24,7 +24,8 @@ def gain(run: Run, stage: str, metric: str) -> Interval | None:
     if found is None or not better or len(better) != len(worse):
         return found
     draws = [one - other for one, other in zip(better, worse, strict=True)]
-    return over_draws(found, draws, run.settings.statistics.confidence)
+    ends = over_draws(found.low, found.high, draws, run.settings.statistics.confidence)
+    return Interval(found.value, *ends)
 
 
 def gains(run: Run, table: pd.DataFrame) -> dict[tuple[str, str], Interval]:

@@ -2,9 +2,7 @@
 
 from collections.abc import Sequence
 
-from m3ae.evaluate.bootstrap import Interval
 from m3ae.records import Metric, Record
-from m3ae.report.combined import combine
 
 PRECISION = frozenset({"labels", "scores", "images"})
 """The items of a mean average precision."""
@@ -29,29 +27,25 @@ def better(record: Record, name: str, metric: Metric, confidence: float) -> Metr
       (clusters.py); simulated intervals were 1.8 to 2.2 times too narrow, so they are doubled.
     * Few-shot probes: another time other training images would be drawn, so their spread counts as seeds do.
     """
-    found = Interval(metric.value, metric.low, metric.high)
+    value, low, high = metric.value, metric.low, metric.high
     if metric.items.keys() >= PRECISION:
-        found = Interval(found.value, 2 * found.value - found.high, 2 * found.value - found.low)
-    elif metric.unit == "%" and metric.low == metric.high and metric.value in (0, 100):
+        low, high = 2 * value - high, 2 * value - low
+    elif metric.unit == "%" and low == high and value in (0, 100):
         far = 100 * (1 - ((1 - confidence) / 2) ** (1 / metric.n))
-        found = Interval(metric.value, min(metric.value, 100 - far), max(metric.value, far))
+        low, high = min(value, 100 - far), max(value, far)
     elif EARLIER in metric.items:
-        found = twice_as_wide(found)
+        low, high = 2 * low - value, 2 * high - value
     elif draws := of_each_draw(record, name):
-        found = over_draws(found, draws, confidence)
+        low, high = over_draws(low, high, draws, confidence)
     else:
         return metric
-    return metric.model_copy(update=within(found, metric.unit)._asdict())
+    low, high = within(low, high, metric.unit)
+    return metric.model_copy(update={"low": low, "high": high})
 
 
-def twice_as_wide(found: Interval) -> Interval:
-    """Both ends twice as far from the value."""
-    return Interval(found.value, 2 * found.low - found.value, 2 * found.high - found.value)
-
-
-def within(found: Interval, unit: str) -> Interval:
-    """The interval without what a share cannot be."""
-    return found._replace(low=max(found.low, 0.0), high=min(found.high, 100.0)) if unit == "%" else found
+def within(low: float, high: float, unit: str) -> tuple[float, float]:
+    """The ends of an interval, none where a share cannot be."""
+    return (max(low, 0.0), min(high, 100.0)) if unit == "%" else (low, high)
 
 
 def of_each_draw(record: Record, name: str) -> list[float]:
@@ -60,8 +54,10 @@ def of_each_draw(record: Record, name: str) -> list[float]:
     return details.get("of_each_draw", []) if isinstance(details, dict) else []
 
 
-def over_draws(found: Interval, draws: Sequence[float], confidence: float) -> Interval:
-    """An interval over test items, widened by Student's over the values of each draw."""
-    half = (found.high - found.low) / 2
+def over_draws(low: float, high: float, draws: Sequence[float], confidence: float) -> tuple[float, float]:
+    """The ends of an interval over test items, widened by Student's over the values of each draw."""
+    from m3ae.report.combined import Interval, combine  # and NumPy, which `m3ae runs` does without
+
+    half = (high - low) / 2
     whole = combine([Interval(one, one - half, one + half) for one in draws], confidence)
-    return Interval(found.value, whole.low, whole.high)
+    return whole.low, whole.high

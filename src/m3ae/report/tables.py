@@ -84,11 +84,11 @@ def measured(run: Run, model: str, stage: str, metric: str) -> dict[str, Any]:
         return {}
     intervals = [Interval(one.value, one.low, one.high) for one in found.values()]
     whole = combine(intervals, run.settings.statistics.confidence)
-    whole = within(whole, next(iter(found.values())).unit)
+    low, high = within(whole.low, whole.high, next(iter(found.values())).unit)
     return {
         "ours": round(whole.value, 4),
-        "low": round(whole.low, 4),
-        "high": round(whole.high, 4),
+        "low": round(low, 4),
+        "high": round(high, 4),
         "seeds": " ".join(map(str, found)),
         "record": record_path(run, next(iter(records.values())).model, stage).as_posix(),
     }
