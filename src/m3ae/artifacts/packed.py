@@ -66,5 +66,6 @@ def unpack_encoders(inventory: Inventory) -> None:
         packed = path.with_name(PACKED_ENCODER)
         if path.is_file() or not packed.is_file():
             continue
+        # One that says nothing is broken: reading it tells how.
         if packing.hash_in(packed) in (None, inventory.statements.made.get(path)):
             packing.unpack(path)

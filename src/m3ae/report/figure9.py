@@ -14,7 +14,7 @@ from m3ae.records import Metric, Record
 from m3ae.report import html, style
 from m3ae.report.cells import TABLES
 from m3ae.report.format import NOTHING, interval, rounded, signed
-from m3ae.report.intervals import EARLIER
+from m3ae.report.intervals import EARLIER, twice_as_wide
 from m3ae.report.paper import label
 from m3ae.report.results import find_record, record_path
 from m3ae.report.trace import commands, sources
@@ -90,8 +90,8 @@ def paired(run: Run, better: Metric, worse: Metric, items: str) -> Interval:
     drawn = (statistics.draws, statistics.confidence, run.settings.seed)
     if items == HALVES and not better.items.keys() & worse.items.keys() >= {HALVES}:
         a, b = (one.items[EARLIER].unpack() for one in (better, worse))
-        value, low, high = interval_of_difference(a, b, *drawn)
-        return Interval(value, 2 * low - value, 2 * high - value)
+        found = interval_of_difference(a, b, *drawn)
+        return Interval(found.value, *twice_as_wide(*found))
     a, b = (one.items[items].unpack() for one in (better, worse))
     if items == HALVES:
         return spread_of_halves(better.value - worse.value, a - b, statistics.confidence)

@@ -34,13 +34,18 @@ def better(record: Record, name: str, metric: Metric, confidence: float) -> Metr
         far = 100 * (1 - ((1 - confidence) / 2) ** (1 / metric.n))
         low, high = min(value, 100 - far), max(value, far)
     elif EARLIER in metric.items:
-        low, high = 2 * low - value, 2 * high - value
+        low, high = twice_as_wide(value, low, high)
     elif draws := of_each_draw(record, name):
         low, high = over_draws(low, high, draws, confidence)
     else:
         return metric
     low, high = within(low, high, metric.unit)
     return metric.model_copy(update={"low": low, "high": high})
+
+
+def twice_as_wide(value: float, low: float, high: float) -> tuple[float, float]:
+    """Both ends twice as far from the value."""
+    return 2 * low - value, 2 * high - value
 
 
 def within(low: float, high: float, unit: str) -> tuple[float, float]:
